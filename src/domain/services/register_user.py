@@ -1,0 +1,26 @@
+from domain.model.email import Email
+from domain.model.events import UserRegistered
+from domain.model.tasks import SendWelcomeEmail
+from domain.model.user import User
+from ports.clock import Clock
+from ports.ids import Ids
+from ports.persistence import UnitsOfWork
+
+
+class RegisterUser:
+    """Register a user and ask for the welcome mail."""
+
+    def __init__(self, unit_of_work: UnitsOfWork, clock: Clock, ids: Ids) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+        self._ids = ids
+
+    async def __call__(self, email: Email, name: str | None) -> User:
+        """The new user; `EmailAlreadyRegistered` when the address is taken."""
+        user = User(id=self._ids.new(), email=email, name=name, registered_at=self._clock.now())
+        async with self._unit_of_work() as work:
+            work.users.add(user)
+            work.publish(UserRegistered.of(user, id=self._ids.new()))
+            work.enqueue(SendWelcomeEmail(id=self._ids.new(), user_id=user.id))
+            await work.commit()
+        return user

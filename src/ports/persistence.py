@@ -1,0 +1,351 @@
+"""What is kept.
+
+Writing and reading are apart. A unit of work *collects* writes and sends them at commit, all or nothing; what must hold
+is a precondition of the commit and not a lock held while reading. Whoever read stale data gets `Conflict`, reads again
+and runs again.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from domain.model.events import Event
+from domain.model.order import Order
+from domain.model.tasks import Task
+from domain.model.user import User
+from ports.deliveries import Delivery, Lane, State
+
+# --- what a use case works with ---------------------------------------------------------------------------------------
+
+
+class Users(ABC):
+    """Users, as committed."""
+
+    @abstractmethod
+    async def get(self, id: UUID) -> User | None:
+        """The user, or None."""
+
+
+class Orders(ABC):
+    """Orders, as committed."""
+
+    @abstractmethod
+    async def get(self, id: UUID) -> Order | None:
+        """The order, or None."""
+
+    @abstractmethod
+    async def page(self, *, user_id: UUID | None, before: UUID | None, limit: int) -> Sequence[Order]:
+        """Orders, newest first: of one user when given, and only those placed before the order ``before``."""
+
+
+class WritableUsers(Users):
+    """Users inside a unit of work; reading does not see what is not committed."""
+
+    @abstractmethod
+    def add(self, user: User) -> None:
+        """Add a user whose address nobody has; else the commit raises `EmailAlreadyRegistered`."""
+
+
+class WritableOrders(Orders):
+    """Orders inside a unit of work; reading does not see what is not committed."""
+
+    @abstractmethod
+    def add(self, order: Order) -> None:
+        """Add an order of a user who exists; else the commit raises `UnknownUser`."""
+
+    @abstractmethod
+    def save(self, order: Order) -> None:
+        """Save the next version of an order; when another has saved it meanwhile, the commit raises `Conflict`."""
+
+
+class UnitOfWork(ABC):
+    """State, and the events and tasks that follow from it, in one transaction.
+
+    Leaving the block without `commit` drops everything.
+    """
+
+    users: WritableUsers
+    orders: WritableOrders
+
+    @abstractmethod
+    def publish(self, event: Event) -> None:
+        """Record an event; it reaches the broker after the commit. `Rejected` when it is too large for any broker."""
+
+    @abstractmethod
+    def enqueue(self, task: Task) -> None:
+        """Record a task; it is performed after the commit."""
+
+    @abstractmethod
+    async def commit(self) -> None:
+        """Write everything that was collected, or nothing.
+
+        Raises the refusals named above, `Conflict`, `Unavailable` (nothing was written) and `Unknown`.
+        """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+UnitsOfWork = Callable[[], UnitOfWork]
+
+# --- what a unit of work consists of ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AddUser:
+    """Precondition: the address is new."""
+
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class AddOrder:
+    """Precondition: the user exists."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class SaveOrder:
+    """Precondition: the stored version is the one before this."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Add a delivery; it is stored as blocked when a dead one of its ordering key is there."""
+
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Store the new state of a delivery.
+
+    Precondition: the stored token is ``token``. With None the row is changed if it is still there.
+    """
+
+    delivery: Delivery
+    token: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete a delivery that is done.
+
+    Precondition: the stored token is ``token``. With None the row is deleted if it is still there.
+    """
+
+    id: str
+    token: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What is ready of this ordering key waits."""
+
+    ordering_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unblock:
+    """What waits of this ordering key is ready, unless a dead one is left."""
+
+    ordering_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Note in the inbox that a message has been taken charge of.
+
+    Precondition: the group has not seen this source and id.
+    """
+
+    group: str
+    source: str
+    message_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Move a lane (group, topic, subject) of received messages one version on.
+
+    Precondition: its stored version is ``version``; a lane without a row has version 0.
+    """
+
+    group: str
+    topic: str
+    subject: str
+    version: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TakeInHand:
+    """Note which messages a process is about to handle, in place of what it noted for the partition before."""
+
+    group: str
+    topic: str
+    partition: int
+    message_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLease:
+    """Precondition: the lease is held by ``holder`` with this fence and has not run out."""
+
+    name: str
+    holder: str
+    fence: int
+
+
+Write = (
+    AddUser
+    | AddOrder
+    | SaveOrder
+    | Record
+    | Replace
+    | Remove
+    | Block
+    | Unblock
+    | Remember
+    | Advance
+    | TakeInHand
+    | HoldLease
+)
+
+
+class Traffic(StrEnum):
+    """Who commits. The three do not wait in one queue, so that none can hold up another."""
+
+    REQUEST = "request"
+    CONSUMER = "consumer"
+    RELAY = "relay"
+
+
+# --- what delivery reads ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """Where a lane of received messages stands: its version, and whether messages of it are kept by us."""
+
+    version: int = 0
+    occupied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known of some received messages."""
+
+    seen: frozenset[tuple[str, str]]  # source, id
+    lanes: Mapping[str, LaneState]  # by subject; absent: untouched
+
+
+@dataclass(frozen=True, slots=True)
+class DeskPage:
+    """Dead deliveries, oldest first; ``after`` of the next page is the position of the last, when there are more."""
+
+    items: Sequence[Delivery]
+    next_after: int | None
+
+
+class Ledger(ABC):
+    """Deliveries, as committed."""
+
+    @abstractmethod
+    async def ready_events(self, *, partitions: Sequence[int], limit: int) -> Sequence[Delivery]:
+        """Events to publish, in the order of recording; several of one ordering key may be among them."""
+
+    @abstractmethod
+    async def sent_events(self, *, to_other_than: str, before: datetime, limit: int) -> Sequence[Delivery]:
+        """Events that wait for our group and were taken by another broker, or by this one before ``before``."""
+
+    @abstractmethod
+    async def due(self, lane: Lane, *, now: datetime, limit: int, group: str = "") -> Sequence[Delivery]:
+        """Tasks, or received messages of one group, that are due and have nothing of their ordering key before them."""
+
+    @abstractmethod
+    async def get(self, id: str) -> Delivery | None:
+        """One delivery in any state, or None."""
+
+    @abstractmethod
+    async def dead(self, *, after: int, limit: int) -> DeskPage:
+        """Those that wait for a person."""
+
+    @abstractmethod
+    async def counts(self) -> Mapping[tuple[Lane, State], int]:
+        """How many there are."""
+
+    @abstractmethod
+    async def survey(self, group: str, topic: str, messages: Sequence[tuple[str | None, str, str]]) -> Survey:
+        """What is known of messages of one topic, each given as subject, source and id."""
+
+    @abstractmethod
+    async def in_hand(self, group: str, topic: str, partition: int) -> Sequence[str]:
+        """The message ids that were noted last by `TakeInHand`."""
+
+    @abstractmethod
+    async def forget(self, *, before: datetime, limit: int) -> int:
+        """Drop inbox entries, untouched lanes and discarded deliveries that are older; how many were dropped."""
+
+
+class Leases(ABC):
+    """Names that one holder at a time may act for, by the store's own clock."""
+
+    @abstractmethod
+    async def take(self, names: Sequence[str], *, holder: str, seconds: float) -> Mapping[str, int]:
+        """Take what is free, renew what is ours, and return the fence of each that we hold now.
+
+        A fence grows whenever the holder changes.
+        """
+
+    @abstractmethod
+    async def release(self, names: Sequence[str], *, holder: str) -> None:
+        """Let go of what is ours."""
+
+    @abstractmethod
+    async def holders(self, prefix: str) -> Sequence[str]:
+        """Who holds leases whose name starts with ``prefix`` now, each once, sorted."""
+
+
+class Persistence(ABC):
+    """Everything that outlives a process."""
+
+    users: Users
+    orders: Orders
+    ledger: Ledger
+    leases: Leases
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Open. Raises `Unavailable` when it cannot, and `Rejected` when its schema is older than this program."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Finish what was accepted, within a bound, and close. May be called twice."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Return when a read has been answered; `Unavailable` otherwise."""
+
+    @abstractmethod
+    async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:
+        """Write all or nothing, durably, within ``seconds``.
+
+        No two writes of one unit are about the same row. Units that wait at the same moment are committed together; one
+        whose precondition fails fails alone, with `Conflict`. A caller that goes away does not take back what it gave.
+        Raises `Unavailable` when nothing was written, `Unknown` when that cannot be told.
+        """
