@@ -6,7 +6,7 @@ only by who holds its present token, so whoever wakes up late changes nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ports.message import Message
@@ -93,6 +93,22 @@ class Delivery:
     def claimed(self, holder: str, until: datetime) -> "Delivery":
         """A performer takes it; the attempt counts from here, so that work which kills its process is counted too."""
         return self._changed(holder=holder, due_at=until, attempts=self.attempts + 1)
+
+    def born_claimed(self, holder: str, seconds: float) -> "Delivery":
+        """Recorded by the process that will perform it; not counted as an attempt before it runs out or fails."""
+        return replace(self, holder=holder, due_at=self.recorded_at + timedelta(seconds=seconds))
+
+    def ready_again(self, at: datetime) -> "Delivery":
+        """The broker that took it is gone, or never brought it."""
+        return self._changed(state=State.READY, due_at=at, sent_to=None, sent_at=None)
+
+    def claim_ran_out(self) -> "Delivery":
+        """The same, but a claim that ran out counts as an attempt, also one it was born with."""
+        return replace(self, attempts=max(self.attempts, 1)) if self.holder is not None else self
+
+    def handed_over(self, until: datetime) -> "Delivery":
+        """A queue is given it; if nobody has claimed it by then, again."""
+        return self._changed(holder=None, due_at=until)
 
     def due(self, at: datetime) -> "Delivery":
         """It may be taken again at this time."""

@@ -270,8 +270,8 @@ class Ledger(ABC):
         """Events to publish, in the order of recording; several of one ordering key may be among them."""
 
     @abstractmethod
-    async def sent_events(self, *, to_other_than: str, before: datetime, limit: int) -> Sequence[Delivery]:
-        """Events that wait for our group and were taken by another broker, or by this one before ``before``."""
+    async def sent_events(self, *, to_other_than: str, before: datetime | None, limit: int) -> Sequence[Delivery]:
+        """Events that wait for our group and were taken by another broker, or by any before ``before``."""
 
     @abstractmethod
     async def due(self, lane: Lane, *, now: datetime, limit: int, group: str = "") -> Sequence[Delivery]:

@@ -1,0 +1,51 @@
+"""A step, again and again: at once when there is more to do, when woken, or after a while."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from domain.delivery.attempts import Outage
+from ports.clock import Clock
+from ports.errors import Unavailable
+
+log = logging.getLogger("crossdock.delivery")
+
+POLL_SECONDS = 1.0
+
+
+class Loop:
+    """Runs ``step`` for ever; the step says whether it found anything to do.
+
+    Waking is immediate inside a process; polling is the net for what other processes record. A step that fails is run
+    again after a growing while: a loop never ends by itself.
+    """
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[bool]], clock: Clock) -> None:
+        self.name = name
+        self._step = step
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._outage = Outage()
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                busy = await self._step()
+            except Unavailable as error:
+                delay = self._outage.next_delay(error.retry_after)
+                log.warning("%s waits %.1f s: %s", self.name, delay, error)
+                await self._clock.sleep(delay)
+            except Exception:
+                delay = self._outage.next_delay()
+                log.exception("%s failed and goes on in %.1f s", self.name, delay)
+                await self._clock.sleep(delay)
+            else:
+                self._outage.over()
+                if not busy:
+                    await self._clock.wait(self._wake, POLL_SECONDS)

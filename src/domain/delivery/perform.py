@@ -1,0 +1,155 @@
+"""Performs tasks. Our row is the truth; whatever brought a task here only carried its id."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from domain.delivery.attempts import Attempts, Outage
+from domain.delivery.unit_of_work import CLAIM_SECONDS
+from domain.model.errors import Refusal
+from domain.model.tasks import TASK_TYPES, Task
+from ports.clock import Clock
+from ports.crash_points import CrashPoint, reached
+from ports.deliveries import Delivery, Lane
+from ports.errors import Conflict, Rejected, Unavailable, Unknown
+from ports.persistence import Persistence, Remove, Replace, Traffic, Write
+
+log = logging.getLogger("crossdock.tasks")
+
+WORK_SECONDS = 60.0  # a work that hangs counts as failed
+RENEW_SECONDS = CLAIM_SECONDS / 3
+
+Work = Callable[[Any], Awaitable[None]]
+
+
+class Perform:
+    """Performs one task: claims its row, does the work, and marks what became of it.
+
+    A claim is a lease with a token: whoever wakes up after it ran out can neither mark nor spoil what another has done
+    since. The work itself happens at least once.
+    """
+
+    def __init__(
+        self,
+        persistence: Persistence,
+        clock: Clock,
+        work: Mapping[type[Task], Work],
+        *,
+        process: str,
+        attempts: Attempts,
+    ) -> None:
+        self._persistence = persistence
+        self._clock = clock
+        self._work = {type_.name: (type_, work[type_]) for type_ in TASK_TYPES if type_ in work}
+        self._process = process
+        self._attempts = attempts
+        self._outage = Outage()
+        self._in_hand: dict[str, Delivery] = {}
+
+    async def by_id(self, id: str, token: int) -> None:
+        """Perform the task that a queue tells of; one that is done, or was handed to another since, is passed over."""
+        task = await self._persistence.ledger.get(id)
+        if task is not None and task.token == token and task.lane is Lane.TASK:
+            await self(task)
+
+    async def __call__(self, task: Delivery) -> None:
+        """Perform it, unless another has it. What the work raises is marked on the row and not raised."""
+        claimed = await self._claim(task)
+        if claimed is None:
+            return
+        self._in_hand[task.id] = claimed
+        try:
+            reached(CrashPoint.TASK_BEFORE_WORK)
+            failure = await self._attempt(claimed)
+            reached(CrashPoint.TASK_AFTER_WORK)
+            await self._mark(task.id, failure)
+        finally:
+            self._in_hand.pop(task.id, None)
+
+    async def renew(self) -> bool:
+        """Renew the claims of what is in hand; to be called every few seconds."""
+        until = self._clock.now() + timedelta(seconds=CLAIM_SECONDS)
+        for task in list(self._in_hand.values()):
+            if task.due_at - self._clock.now() > timedelta(seconds=CLAIM_SECONDS - RENEW_SECONDS):
+                continue
+            renewed = task.due(until)
+            try:
+                await self._persistence.commit([Replace(renewed, task.token)], traffic=Traffic.CONSUMER)
+            except Conflict:
+                log.warning("task %s is not ours any more", task.id)
+                continue
+            if task.id in self._in_hand:
+                self._in_hand[task.id] = renewed
+        return False
+
+    async def _claim(self, task: Delivery) -> Delivery | None:
+        now = self._clock.now()
+        if task.holder == self._process and now < task.due_at - timedelta(seconds=1):
+            return task  # born claimed
+        claimed = task.claim_ran_out().claimed(self._process, now + timedelta(seconds=CLAIM_SECONDS))
+        try:
+            await self._persistence.commit([Replace(claimed, task.token)], traffic=Traffic.CONSUMER)
+        except Conflict:
+            return None  # another performer was first, or the row is done
+        return claimed
+
+    async def _attempt(self, task: Delivery) -> Exception | None:
+        try:
+            type_, work = self._work[task.name]
+            parsed = type_.from_data(json.loads(task.body), id=UUID(task.id))
+        except (KeyError, TypeError, ValueError) as error:
+            return Rejected(f"not a task that this version performs: {error!r}")
+        try:
+            async with asyncio.timeout(WORK_SECONDS):
+                await work(parsed)
+        except Exception as error:  # whatever it is, the row tells of it
+            return error
+        return None
+
+    async def _mark(self, id: str, failure: Exception | None) -> None:
+        while True:
+            task = self._in_hand[id]
+            try:
+                await self._persistence.commit([self._verdict(task, failure)], traffic=Traffic.CONSUMER)
+            except Conflict:
+                log.warning("task %s was taken over before it was marked", id)
+                return
+            except (Unavailable, Unknown) as error:
+                if self._clock.now() >= task.due_at:
+                    return  # the claim has run out: whoever takes it over marks it
+                await self._clock.sleep(self._outage.next_delay(getattr(error, "retry_after", None)))
+            else:
+                self._outage.over()
+                return
+
+    def _verdict(self, task: Delivery, failure: Exception | None) -> Write:
+        now = self._clock.now()
+        if failure is None:
+            return Remove(task.id, task.token)
+        if isinstance(failure, Unavailable):
+            delay = self._outage.next_delay(failure.retry_after)
+            log.warning("task %s %s waits %.1f s: %s", task.name, task.id, delay, failure)
+            changed = task.released(now + timedelta(seconds=delay))
+        else:
+            attempts = max(task.attempts, 1)
+            why = reason(failure)
+            if isinstance(failure, Rejected) or attempts >= self._attempts.most:
+                log.error("task %s %s is dead after %d attempts: %s", task.name, task.id, attempts, why)
+                changed = task.died(why, now, attempts=attempts)
+            else:
+                delay = self._attempts.delay_after(attempts)
+                log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, why)
+                changed = task.failed(why, now, attempts=attempts, due_at=now + timedelta(seconds=delay))
+        return Replace(changed, task.token)
+
+
+def reason(failure: BaseException) -> str:
+    """What is kept of a failure: its kind, and its words in one line."""
+    words = " ".join(str(failure).split())
+    if isinstance(failure, Rejected | Refusal) and words:
+        return words
+    return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
