@@ -1,0 +1,101 @@
+"""Units of work that wait at the same moment are committed together."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from ports.errors import Unavailable, Unknown
+from ports.persistence import Write
+
+log = logging.getLogger("crossdock.persistence")
+
+# Commits a group in one transaction and says of each unit what became of it.
+Commit = Callable[[Sequence[Sequence[Write]]], Awaitable[Sequence[Exception | None]]]
+
+
+@dataclass(slots=True, eq=False)
+class _Unit:
+    writes: Sequence[Write]
+    deadline: float
+    outcome: "asyncio.Future[None]"
+
+
+class GroupCommit:
+    """One queue of units of work before a writer.
+
+    While one group is being written the next gathers, so a busy store commits many units for the price of one and an
+    idle one makes nobody wait. A unit whose caller has gone is still committed; one whose deadline has passed before
+    its turn is dropped.
+    """
+
+    def __init__(self, commit: Commit, *, most_units: int, most_waiting: int = 10_000) -> None:
+        self._commit = commit
+        self._most_units = most_units
+        self._most_waiting = most_waiting
+        self._waiting: deque[_Unit] = deque()
+        self._writing: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def __call__(self, writes: Sequence[Write], seconds: float) -> None:
+        """Return when the unit is durable; raises what became of it otherwise."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+        if len(self._waiting) >= self._most_waiting:
+            raise Unavailable("too much waits to be written already", retry_after=1)
+        loop = asyncio.get_running_loop()
+        unit = _Unit(tuple(writes), loop.time() + seconds, loop.create_future())
+        self._waiting.append(unit)
+        if self._writing is None or self._writing.done():
+            self._writing = loop.create_task(self._write())
+        await unit.outcome
+
+    async def close(self) -> None:
+        """Accept nothing more, and return when everything accepted has its outcome."""
+        self._closed = True
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            group = self._next_group(loop.time())
+            if not group:
+                continue
+            # Bounds the wait of the callers when the disk or the engine does not answer; the write itself goes on.
+            watch = loop.call_at(max(unit.deadline for unit in group), self._give_up, group)
+            try:
+                outcomes = await self._commit([unit.writes for unit in group])
+            except Exception as error:
+                log.exception("a group of %d units of work failed", len(group))
+                outcomes = [error] * len(group)
+            watch.cancel()
+            for unit, outcome in zip(group, outcomes, strict=True):
+                _resolve(unit, outcome)
+
+    def _next_group(self, now: float) -> list[_Unit]:
+        group: list[_Unit] = []
+        while self._waiting and len(group) < self._most_units:
+            unit = self._waiting.popleft()
+            if unit.deadline <= now:
+                _resolve(unit, Unavailable("the store did not get to it in time", retry_after=1))
+            else:
+                group.append(unit)
+        return group
+
+    def _give_up(self, group: Sequence[_Unit]) -> None:
+        for unit in group:
+            _resolve(unit, Unknown("the store did not answer in time"))
+        for unit in self._waiting:
+            _resolve(unit, Unavailable("the store does not answer", retry_after=1))
+        self._waiting.clear()
+
+
+def _resolve(unit: _Unit, outcome: Exception | None) -> None:
+    if unit.outcome.done():  # its caller has gone
+        return
+    if outcome is None:
+        unit.outcome.set_result(None)
+    else:
+        unit.outcome.set_exception(outcome)

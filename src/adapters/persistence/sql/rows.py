@@ -1,0 +1,197 @@
+"""Domain values as rows, and back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from domain.model.email import Email
+from domain.model.money import Money
+from domain.model.order import Order, OrderLine, OrderStatus
+from domain.model.user import User
+from ports.deliveries import Delivery, Happening, Lane, State
+
+Row = tuple[Any, ...]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(instant: datetime) -> int:
+    """Whole microseconds since 1970, UTC."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """The instant, UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _maybe_to(instant: datetime | None) -> int | None:
+    return None if instant is None else to_micros(instant)
+
+
+def _maybe_from(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+USER_COLUMNS = ("id", "email", "name", "registered_at", "version")
+
+
+def user_row(user: User) -> Row:
+    """In the order of `USER_COLUMNS`."""
+    return (str(user.id), user.email.address, user.name, to_micros(user.registered_at), user.version)
+
+
+def user_of(row: Row) -> User:
+    """From the order of `USER_COLUMNS`."""
+    id_, email, name, registered_at, version = row
+    return User(id=UUID(id_), email=Email(email), name=name, registered_at=from_micros(registered_at), version=version)
+
+
+ORDER_COLUMNS = ("id", "user_id", "status", "currency", "lines", "total", "created_at", "confirmed_at", "version")
+
+
+def order_row(order: Order) -> Row:
+    """In the order of `ORDER_COLUMNS`."""
+    return (
+        str(order.id),
+        str(order.user_id),
+        order.status.value,
+        order.currency,
+        _json([(line.sku, line.quantity, str(line.unit_price)) for line in order.lines]),
+        str(order.total),
+        to_micros(order.created_at),
+        _maybe_to(order.confirmed_at),
+        order.version,
+    )
+
+
+def order_of(row: Row) -> Order:
+    """From the order of `ORDER_COLUMNS`."""
+    id_, user_id, status, currency, lines, total, created_at, confirmed_at, version = row
+    return Order(
+        id=UUID(id_),
+        user_id=UUID(user_id),
+        status=OrderStatus(status),
+        currency=currency,
+        lines=tuple(
+            OrderLine(sku, quantity, Money(Decimal(price), currency)) for sku, quantity, price in json.loads(lines)
+        ),
+        total=Money(Decimal(total), currency),
+        created_at=from_micros(created_at),
+        confirmed_at=_maybe_from(confirmed_at),
+        version=version,
+    )
+
+
+# What a delivery is, and after it what changes about it.
+FIXED_COLUMNS = (
+    "id",
+    "lane",
+    "name",
+    "topic",
+    "subject",
+    "consumer_group",
+    "ordering_key",
+    "partition",
+    "attributes",
+    "body",
+    "recorded_at",
+)
+CHANGING_COLUMNS = (
+    "due_at",
+    "state",
+    "token",
+    "attempts",
+    "holder",
+    "sent_to",
+    "sent_at",
+    "reason",
+    "first_failed_at",
+    "last_failed_at",
+    "story",
+)
+DELIVERY_COLUMNS = (*FIXED_COLUMNS, *CHANGING_COLUMNS)
+
+
+def delivery_row(delivery: Delivery) -> Row:
+    """In the order of `DELIVERY_COLUMNS`."""
+    return (
+        delivery.id,
+        delivery.lane.value,
+        delivery.name,
+        delivery.topic,
+        delivery.subject,
+        delivery.group,
+        delivery.ordering_key,
+        delivery.partition,
+        _json(dict(delivery.attributes)) if delivery.attributes else "{}",
+        delivery.body,
+        to_micros(delivery.recorded_at),
+        *changing_row(delivery),
+    )
+
+
+def changing_row(delivery: Delivery) -> Row:
+    """In the order of `CHANGING_COLUMNS`."""
+    return (
+        to_micros(delivery.due_at),
+        delivery.state.value,
+        delivery.token,
+        delivery.attempts,
+        delivery.holder,
+        delivery.sent_to,
+        _maybe_to(delivery.sent_at),
+        delivery.reason,
+        _maybe_to(delivery.first_failed_at),
+        _maybe_to(delivery.last_failed_at),
+        _story_text(delivery.story),
+    )
+
+
+def delivery_of(row: Row) -> Delivery:
+    """From the order of `DELIVERY_COLUMNS`, with the position behind."""
+    return Delivery(
+        id=row[0],
+        lane=Lane(row[1]),
+        name=row[2],
+        topic=row[3],
+        subject=row[4],
+        group=row[5],
+        partition=row[7],
+        attributes=_attributes(row[8]),
+        body=row[9],
+        recorded_at=from_micros(row[10]),
+        due_at=from_micros(row[11]),
+        state=State(row[12]),
+        token=row[13],
+        attempts=row[14],
+        holder=row[15],
+        sent_to=row[16],
+        sent_at=_maybe_from(row[17]),
+        reason=row[18],
+        first_failed_at=_maybe_from(row[19]),
+        last_failed_at=_maybe_from(row[20]),
+        story=_story(row[21]),
+        position=row[22],
+    )
+
+
+def _attributes(text: str) -> Mapping[str, str]:
+    attributes: Mapping[str, str] = json.loads(text)
+    return attributes
+
+
+def _story_text(story: Sequence[Happening]) -> str:
+    return _json([(to_micros(one.at), one.what, one.why) for one in story]) if story else "[]"
+
+
+def _story(text: str) -> tuple[Happening, ...]:
+    return tuple(Happening(from_micros(at), what, why) for at, what, why in json.loads(text)) if text != "[]" else ()

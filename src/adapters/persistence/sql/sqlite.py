@@ -1,0 +1,315 @@
+"""SQLite: one file, one writer that commits all waiting units of work together, readers beside it."""
+
+import asyncio
+import functools
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from adapters.persistence.sql import statements
+from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
+from adapters.persistence.sql.group_commit import GroupCommit
+from adapters.persistence.sql.loader import Loader
+from adapters.persistence.sql.migrations.revision import check_revision
+from adapters.persistence.sql.rows import Row, delivery_of, order_of, to_micros, user_of
+from adapters.persistence.sql.statements import ManyRows, Statement
+from adapters.persistence.sql.writer import Unit, Writer
+from domain.model.order import Order
+from domain.model.user import User
+from ports.clock import Clock
+from ports.deliveries import Delivery, Lane, State
+from ports.errors import Unavailable
+from ports.persistence import (
+    DeskPage,
+    LaneState,
+    Leases,
+    Ledger,
+    Orders,
+    Persistence,
+    Survey,
+    Traffic,
+    Users,
+    Write,
+)
+
+BUSY_SECONDS = 3.0
+STOP_SECONDS = 5.0
+READERS = 2
+# How many units of work one transaction takes. A relay's unit is itself a whole batch.
+_MOST_UNITS = {Traffic.REQUEST: 128, Traffic.CONSUMER: 256, Traffic.RELAY: 256}
+_LAST_ID = "g"  # sorts after every UUID
+
+T = TypeVar("T")
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection with the settings that the promises rest on: durable at every commit, readers beside the writer."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "cache_size = -32000",  # KiB
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+class SqlitePersistence(Persistence):
+    """Keeps everything in one SQLite file.
+
+    One thread writes, two read, and the event loop never waits for the disk. The clock of the leases is this machine's,
+    since a SQLite file has one machine.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._writer: Writer | None = None
+        self._write_connection: sqlite3.Connection | None = None
+        self._queues = {
+            traffic: GroupCommit(self._commit_group, most_units=most) for traffic, most in _MOST_UNITS.items()
+        }
+        self.users = _Users(self)
+        self.orders = _Orders(self)
+        self.ledger = _Ledger(self)
+        self.leases = _Leases(self, clock)
+
+    async def start(self) -> None:
+        self._write_connection = await self.in_writer(self._open)
+        self._writer = Writer(self._write_connection, lambda: to_micros(self._clock.now()))
+
+    def _open(self) -> sqlite3.Connection:
+        if not self._path.parent.is_dir():
+            raise Unavailable(f"the folder {self._path.parent} for the database does not exist")
+        connection = connect(self._path)
+        check_revision(connection)
+        return connection
+
+    async def stop(self) -> None:
+        for queue in self._queues.values():
+            try:
+                await asyncio.wait_for(queue.close(), STOP_SECONDS)
+            except TimeoutError:
+                break
+        for connection in (*self._readers, self._write_connection):
+            if connection is not None:
+                connection.close()
+        self._readers, self._write_connection, self._writer = [], None, None
+        self._writing.shutdown(wait=False)
+        self._reading.shutdown(wait=False)
+
+    async def ping(self) -> None:
+        await self.in_reader(lambda connection: connection.execute("SELECT 1").fetchone())
+
+    async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:
+        await self._queues[traffic](writes, seconds)
+
+    async def _commit_group(self, units: Sequence[Unit]) -> Sequence[Exception | None]:
+        if self._writer is None:
+            return [Unavailable("the database is closed")] * len(units)
+        return await self._run(self._writing, functools.partial(self._writer.commit, units))
+
+    @property
+    def write_connection(self) -> sqlite3.Connection:
+        """Of the writing thread; `Unavailable` when closed."""
+        if self._write_connection is None:
+            raise Unavailable("the database is closed")
+        return self._write_connection
+
+    async def in_writer(self, work: Callable[[], T]) -> T:
+        """Run in the writing thread."""
+        return await self._run(self._writing, work)
+
+    async def in_reader(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run in a reading thread, with its connection."""
+        return await self._run(self._reading, lambda: work(self._reader()))
+
+    async def rows(self, statement: Statement, **named: Any) -> list[Row]:
+        """What a reading statement answers."""
+        parameters = statement.bind(**named)
+        return await self.in_reader(lambda connection: connection.execute(statement.text, parameters).fetchall())
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
+        except SQLITE_ERRORS as error:
+            raise port_error(error) from error
+        except RuntimeError as error:
+            raise Unavailable("the database is closed") from error
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            if self._writer is None:
+                raise Unavailable("the database is closed")
+            connection = self._local.connection = connect(self._path, read_only=True)
+            self._readers.append(connection)
+        return connection
+
+
+class _Users(Users):
+    def __init__(self, store: SqlitePersistence) -> None:
+        self._load = Loader(lambda ids: store.rows(statements.USERS_BY_ID, ids=json.dumps(ids)))
+
+    async def get(self, id: UUID) -> User | None:
+        row = await self._load(str(id))
+        return None if row is None else user_of(row)
+
+
+class _Orders(Orders):
+    def __init__(self, store: SqlitePersistence) -> None:
+        self._store = store
+        self._load = Loader(lambda ids: store.rows(statements.ORDERS_BY_ID, ids=json.dumps(ids)))
+
+    async def get(self, id: UUID) -> Order | None:
+        row = await self._load(str(id))
+        return None if row is None else order_of(row)
+
+    async def page(self, *, user_id: UUID | None, before: UUID | None, limit: int) -> Sequence[Order]:
+        statement = statements.ORDERS_PAGE if user_id is None else statements.ORDERS_PAGE_OF_USER
+        first = _LAST_ID if before is None else str(before)
+        rows = await self._store.rows(statement, before=first, most=limit, of_user=str(user_id))
+        return [order_of(row) for row in rows]
+
+
+class _Ledger(Ledger):
+    def __init__(self, store: SqlitePersistence) -> None:
+        self._store = store
+
+    async def ready_events(self, *, partitions: Sequence[int], limit: int) -> Sequence[Delivery]:
+        return await self._deliveries(statements.READY_EVENTS, partitions=json.dumps(list(partitions)), most=limit)
+
+    async def sent_events(self, *, to_other_than: str, before: datetime | None, limit: int) -> Sequence[Delivery]:
+        sent_before = None if before is None else to_micros(before)
+        return await self._deliveries(statements.SENT_EVENTS, other_than=to_other_than, before=sent_before, most=limit)
+
+    async def due(self, lane: Lane, *, now: datetime, limit: int, group: str = "") -> Sequence[Delivery]:
+        return await self._deliveries(statements.DUE, of_lane=lane.value, group=group, now=to_micros(now), most=limit)
+
+    async def get(self, id: str) -> Delivery | None:
+        found = await self._deliveries(statements.DELIVERY_BY_ID, which=id)
+        return found[0] if found else None
+
+    async def dead(self, *, after: int, limit: int) -> DeskPage:
+        found = await self._deliveries(statements.DEAD, after=after, most=limit + 1)
+        items = found[:limit]
+        return DeskPage(items, items[-1].position if len(found) > limit else None)
+
+    async def counts(self) -> Mapping[tuple[Lane, State], int]:
+        rows = await self._store.rows(statements.COUNTS)
+        return {(Lane(lane), State(state)): number for lane, state, number in rows}
+
+    async def survey(self, group: str, topic: str, messages: Sequence[tuple[str | None, str, str]]) -> Survey:
+        return await self._store.in_reader(functools.partial(_survey, group, topic, messages))
+
+    async def in_hand(self, group: str, topic: str, partition: int) -> Sequence[str]:
+        rows = await self._store.rows(statements.IN_HAND, group=group, of_topic=topic, number=partition)
+        ids: list[str] = json.loads(rows[0][0]) if rows else []
+        return ids
+
+    async def forget(self, *, before: datetime, limit: int) -> int:
+        def work() -> int:
+            connection = self._store.write_connection
+            return sum(
+                connection.execute(statement.text, statement.bind(before=to_micros(before), most=limit)).rowcount
+                for statement in statements.FORGET
+            )
+
+        return await self._store.in_writer(work)
+
+    async def _deliveries(self, statement: Statement, **named: Any) -> list[Delivery]:
+        return [delivery_of(row) for row in await self._store.rows(statement, **named)]
+
+
+def _survey(
+    group: str, topic: str, messages: Sequence[tuple[str | None, str, str]], connection: sqlite3.Connection
+) -> Survey:
+    subjects = sorted({subject for subject, _, _ in messages if subject is not None})
+    # One transaction, so that what is seen and where its lane stands are of the same moment.
+    connection.execute("BEGIN")
+    try:
+        seen = _all_rows(connection, statements.SEEN, [(group, source, id_) for _, source, id_ in messages])
+        versions: dict[str, int] = dict(
+            _all_rows(connection, statements.LANES, [(group, topic, subject) for subject in subjects])
+        )
+        keys = [(f"{group}/{topic}/{subject}",) for subject in subjects]
+        occupied = {subject for (subject,) in _all_rows(connection, statements.OCCUPIED, keys)}
+    finally:
+        connection.execute("COMMIT")
+    return Survey(
+        frozenset(seen),
+        {
+            subject: LaneState(versions.get(subject, 0), subject in occupied)
+            for subject in subjects
+            if subject in versions or subject in occupied
+        },
+    )
+
+
+def _all_rows(connection: sqlite3.Connection, statement: ManyRows, many: Sequence[Row]) -> list[Row]:
+    return [
+        row for text, parameters in statement.chunks(many) for row in connection.execute(text, parameters).fetchall()
+    ]
+
+
+class _Leases(Leases):
+    def __init__(self, store: SqlitePersistence, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def take(self, names: Sequence[str], *, holder: str, seconds: float) -> Mapping[str, int]:
+        return await self._store.in_writer(functools.partial(self._take, list(names), holder, seconds))
+
+    def _take(self, names: list[str], holder: str, seconds: float) -> Mapping[str, int]:
+        now = to_micros(self._clock.now())
+        connection = self._store.write_connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            lease = statements.LEASE
+            known = {row[0]: row for row in connection.execute(lease.text, lease.bind(names=json.dumps(names)))}
+            held: dict[str, int] = {}
+            for name in names:
+                _, owner, fence, expires_at = known.get(name, (name, holder, 0, 0))
+                if owner == holder and name in known:
+                    held[name] = fence
+                elif expires_at <= now:
+                    held[name] = fence + 1
+            drop = statements.DROP_LEASES
+            connection.execute(drop.text, drop.bind(names=json.dumps(list(held))))
+            until = now + round(seconds * 1_000_000)
+            for text, parameters in statements.ADD_LEASES.chunks(
+                [(name, holder, fence, until) for name, fence in held.items()]
+            ):
+                connection.execute(text, parameters)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+        return held
+
+    async def release(self, names: Sequence[str], *, holder: str) -> None:
+        statement = statements.RELEASE_LEASES
+        parameters = statement.bind(names=json.dumps(list(names)), who=holder)
+        await self._store.in_writer(lambda: self._store.write_connection.execute(statement.text, parameters))
+
+    async def holders(self, prefix: str) -> Sequence[str]:
+        rows = await self._store.rows(
+            statements.LEASE_HOLDERS, low=prefix, high=prefix + "\U0010ffff", now=to_micros(self._clock.now())
+        )
+        return [holder for (holder,) in rows]

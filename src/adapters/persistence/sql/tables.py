@@ -1,0 +1,168 @@
+"""The schema, for every SQL engine alike.
+
+Instants are whole microseconds since 1970 (UTC), identities and amounts are text, so that one engine stores what
+another does. Migrations bring a database here; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# SQLite gives a running number only to a column that is exactly INTEGER PRIMARY KEY.
+_Position = BigInteger().with_variant(Integer, "sqlite")
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, unique=True),
+    Column("name", Text),
+    Column("registered_at", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUIDv7: sorts by the time of placing
+    Column("user_id", Text, ForeignKey("users.id"), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("lines", Text, nullable=False),  # JSON: [[sku, quantity, unit price], …]
+    Column("total", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("confirmed_at", BigInteger),
+    Column("version", Integer, nullable=False),
+    Index(None, "user_id", "id"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("position", _Position, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("lane", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("subject", Text),
+    Column("consumer_group", Text, nullable=False),
+    Column("ordering_key", Text),
+    Column("partition", Integer, nullable=False),
+    Column("attributes", Text, nullable=False),  # JSON object
+    Column("body", LargeBinary, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("holder", Text),
+    Column("sent_to", Text),
+    Column("sent_at", BigInteger),
+    Column("reason", Text),
+    Column("first_failed_at", BigInteger),
+    Column("last_failed_at", BigInteger),
+    Column("story", Text, nullable=False),  # JSON: [[at, what, why], …]
+    CheckConstraint("lane IN ('event', 'task', 'received')", name="lane"),
+    CheckConstraint("state IN ('ready', 'sent', 'blocked', 'dead', 'discarded')", name="state"),
+    # Each index holds only rows that wait for what it serves: what is done leaves it, what is dead never clogs it.
+    Index(
+        "ix_deliveries_ready_events",
+        "position",
+        sqlite_where=text("lane = 'event' AND state = 'ready'"),
+        postgresql_where=text("lane = 'event' AND state = 'ready'"),
+    ),
+    Index(
+        "ix_deliveries_due",
+        "lane",
+        "due_at",
+        sqlite_where=text("lane <> 'event' AND state = 'ready'"),
+        postgresql_where=text("lane <> 'event' AND state = 'ready'"),
+    ),
+    Index(
+        "ix_deliveries_sent",
+        "sent_at",
+        sqlite_where=text("state = 'sent'"),
+        postgresql_where=text("state = 'sent'"),
+    ),
+    Index(
+        "ix_deliveries_kept",
+        "ordering_key",
+        "position",
+        sqlite_where=text("lane = 'received' AND ordering_key IS NOT NULL"),
+        postgresql_where=text("lane = 'received' AND ordering_key IS NOT NULL"),
+    ),
+    Index(
+        "ix_deliveries_stuck",
+        "state",
+        "ordering_key",
+        sqlite_where=text("state IN ('dead', 'blocked')"),
+        postgresql_where=text("state IN ('dead', 'blocked')"),
+    ),
+    Index(
+        "ix_deliveries_discarded",
+        "due_at",
+        sqlite_where=text("state = 'discarded'"),
+        postgresql_where=text("state = 'discarded'"),
+    ),
+    # A position is never given twice, even when the newest row is gone: pages and orders rest on it.
+    sqlite_autoincrement=True,
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("consumer_group", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("seen_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("consumer_group", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("advanced_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+in_hand = Table(
+    "in_hand",
+    metadata,
+    Column("consumer_group", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("message_ids", Text, nullable=False),  # JSON: [id, …]
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)

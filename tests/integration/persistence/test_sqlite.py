@@ -1,0 +1,157 @@
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
+from adapters.persistence.sql.migrations.revision import REVISIONS
+from adapters.persistence.sql.migrations.upgrade import upgrade_sqlite
+from adapters.persistence.sql.sqlite import SqlitePersistence, connect
+from adapters.persistence.sql.tables import metadata
+from ports.errors import PortError, Rejected, Unavailable
+from ports.persistence import AddUser, Persistence
+from tests.builders import a_user
+from tests.clock import ManualClock
+from tests.contracts.persistence import PersistenceContract
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An empty database of the newest schema."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    upgrade_sqlite(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(migrated: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "crossdock.db"
+    path.write_bytes(migrated)
+    return path
+
+
+class TestSqlitePersistence(PersistenceContract):
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        return ManualClock()
+
+    @pytest.fixture
+    async def persistence(self, clock: ManualClock, path: Path) -> AsyncIterator[Persistence]:
+        persistence = SqlitePersistence(path, clock)
+        await persistence.start()
+        yield persistence
+        await persistence.stop()
+
+
+async def test_what_was_committed_is_there_after_opening_again(path: Path) -> None:
+    user = a_user()
+    first = SqlitePersistence(path, ManualClock())
+    await first.start()
+    await first.commit([AddUser(user)])
+    await first.stop()
+
+    second = SqlitePersistence(path, ManualClock())
+    await second.start()
+
+    assert await second.users.get(user.id) == user
+    await second.stop()
+
+
+async def test_each_commit_is_durable_and_readers_stand_beside_the_writer(path: Path) -> None:
+    connection = connect(path)
+
+    settings = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")}
+
+    assert settings == {"synchronous": 2, "journal_mode": "wal"}
+    connection.close()
+
+
+async def test_a_database_that_was_never_migrated_is_refused(tmp_path: Path) -> None:
+    persistence = SqlitePersistence(tmp_path / "empty.db", ManualClock())
+
+    with pytest.raises(Rejected, match="schema is empty"):
+        await persistence.start()
+    await persistence.stop()
+
+
+async def test_a_newer_schema_is_accepted(path: Path) -> None:
+    connection = connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    persistence = SqlitePersistence(path, ManualClock())
+
+    await persistence.start()
+
+    await persistence.ping()
+    await persistence.stop()
+
+
+async def test_a_database_that_another_process_holds_is_unavailable(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.persistence.sql.sqlite.BUSY_SECONDS", 0.05)
+    persistence = SqlitePersistence(path, ManualClock())
+    await persistence.start()
+    other = connect(path)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(Unavailable, match="another process holds the database"):
+        await persistence.commit([AddUser(a_user())])
+
+    other.execute("ROLLBACK")
+    await persistence.commit([AddUser(a_user())])
+    other.close()
+    await persistence.stop()
+
+
+def test_migrations_build_the_schema_of_the_tables(path: Path) -> None:
+    with create_engine(f"sqlite:///{path}").connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert differences == []
+
+
+def test_the_newest_migration_is_the_one_that_the_program_asks_for() -> None:
+    scripts = Path("src/adapters/persistence/sql/migrations/versions").glob("[0-9]*.py")
+
+    assert sorted((path.name[:4] for path in scripts), reverse=True) == list(REVISIONS)
+
+
+def test_two_migrations_at_once_are_one(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from adapters.persistence.sql.migrations.upgrade import upgrade_sqlite; "
+        "upgrade_sqlite(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "new.db")]
+
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(lambda _: subprocess.run(command, check=False, capture_output=True), range(4)))
+
+    assert [run.returncode for run in runs] == [0] * 4, runs
+    assert not upgrade_sqlite(tmp_path / "new.db")
+
+
+def _tree(kind: type[BaseException]) -> list[type[BaseException]]:
+    return [kind, *(below for child in kind.__subclasses__() for below in _tree(child))]
+
+
+@pytest.mark.parametrize("kind", [kind for top in SQLITE_ERRORS for kind in _tree(top)])
+def test_every_error_of_the_driver_has_its_word(kind: type[Exception]) -> None:
+    """Walks what sqlite3 can raise: one without a row in the table fails here and not in production."""
+    error = kind.__new__(kind)
+
+    assert isinstance(port_error(error), PortError)
+
+
+def test_a_full_disk_is_merely_unavailable() -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    assert isinstance(port_error(error), Unavailable)
