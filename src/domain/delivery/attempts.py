@@ -1,10 +1,11 @@
 """When something is tried again."""
 
-import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from random import Random
 
 DELAY_MOST = 60.0
 OUTAGE_MOST = 10.0
+_dice = Random()  # noqa: S311 - spreads retries, keeps no secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +17,19 @@ class Attempts:
 
     most: int = 8
     delay: float = 1.0
-    random: random.Random = field(default_factory=random.Random)
+    dice: Random = _dice
 
     def delay_after(self, attempts: int) -> float:
         """Seconds until the next attempt, after so many; jittered by a quarter, so that not all come at once."""
         delay = min(self.delay * 2.0 ** min(attempts - 1, 30), DELAY_MOST)
-        return min(delay * self.random.uniform(0.75, 1.25), DELAY_MOST)
+        return min(delay * self.dice.uniform(0.75, 1.25), DELAY_MOST)
 
 
 @dataclass(slots=True)
 class Outage:
     """How long to wait while something is merely unavailable: doubling from a tenth of a second to ten."""
 
-    random: random.Random = field(default_factory=random.Random)
+    dice: Random = _dice
     _count: int = 0
 
     def next_delay(self, retry_after: float | None = None) -> float:
@@ -37,7 +38,7 @@ class Outage:
         self._count += 1
         if retry_after is not None:
             delay = max(delay, retry_after)
-        return float(min(delay * self.random.uniform(0.75, 1.0), OUTAGE_MOST))
+        return min(delay * self.dice.uniform(0.75, 1.0), OUTAGE_MOST)
 
     def over(self) -> None:
         """It answers again."""

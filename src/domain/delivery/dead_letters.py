@@ -1,8 +1,9 @@
 """The desk: what waits for a person, of all three lanes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
+from domain.delivery.unit_of_work import Listener
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane, State
@@ -27,7 +28,7 @@ class DeadLetters:
     def __init__(self, persistence: Persistence, clock: Clock) -> None:
         self._persistence = persistence
         self._clock = clock
-        self.listeners: list[Callable[[Sequence[Delivery]], None]] = []
+        self.listeners: list[Listener] = []
 
     async def page(self, *, after: int = 0, limit: int = 100) -> DeskPage:
         """Dead deliveries, oldest first, after the position ``after``."""
@@ -61,7 +62,7 @@ class DeadLetters:
             except Conflict:
                 continue  # its lane has moved on, or another desk was first: look again
             for listener in self.listeners:
-                listener([changed])
+                await listener([changed])
             return
 
     async def _lane_of(self, delivery: Delivery) -> list[Write]:

@@ -20,12 +20,16 @@ class Loop:
     again after a growing while: a loop never ends by itself.
     """
 
-    def __init__(self, name: str, step: Callable[[], Awaitable[bool]], clock: Clock) -> None:
+    def __init__(
+        self, name: str, step: Callable[[], Awaitable[bool]], clock: Clock, *, poll_seconds: float = POLL_SECONDS
+    ) -> None:
         self.name = name
+        self._poll_seconds = poll_seconds
         self._step = step
         self._clock = clock
         self._wake = asyncio.Event()
         self._outage = Outage()
+        self.trouble: str | None = None  # why the latest step failed; None: it did not
 
     def wake(self) -> None:
         """There is something to do."""
@@ -38,14 +42,17 @@ class Loop:
             try:
                 busy = await self._step()
             except Unavailable as error:
+                self.trouble = str(error)
                 delay = self._outage.next_delay(error.retry_after)
                 log.warning("%s waits %.1f s: %s", self.name, delay, error)
                 await self._clock.sleep(delay)
-            except Exception:
+            except Exception as error:
+                self.trouble = f"{type(error).__name__}: see the log"
                 delay = self._outage.next_delay()
                 log.exception("%s failed and goes on in %.1f s", self.name, delay)
                 await self._clock.sleep(delay)
             else:
                 self._outage.over()
+                self.trouble = None
                 if not busy:
-                    await self._clock.wait(self._wake, POLL_SECONDS)
+                    await self._clock.wait(self._wake, self._poll_seconds)

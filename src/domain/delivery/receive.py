@@ -286,8 +286,7 @@ class Receive:
         writes: list[Write] = [self._remember(one), *self._advance(one, state), Record(delivery)]
         writes += _off_the_outbox(one)
         await self._persistence.commit(writes, traffic=Traffic.CONSUMER)
-        for listener in self._recording.listeners:
-            listener([delivery])
+        await self._recording.tell([delivery])
         return LaneState(state.version + 1, occupied=True)
 
     def _remember(self, one: _Incoming) -> Remember:

@@ -79,6 +79,10 @@ class EventRelay:
             ) from unavailable[0]
         return True
 
+    async def stop(self) -> None:
+        """Let other relays have our share at once."""
+        await self._shares.give_back()
+
     async def _declare(self, identity: str) -> None:
         now = self._clock.monotonic()
         if identity == self._identity and now - self._declared_at < DECLARE_SECONDS:

@@ -1,7 +1,7 @@
 """State, events and tasks, recorded in one transaction."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from domain.model.errors import EmailAlreadyRegistered, UnknownUser
@@ -31,7 +31,7 @@ CLAIM_SECONDS = 15.0
 
 _REFUSALS = {Precondition.EMAIL_IS_NEW: EmailAlreadyRegistered, Precondition.USER_EXISTS: UnknownUser}
 
-Listener = Callable[[Sequence[Delivery]], None]
+Listener = Callable[[Sequence[Delivery]], Awaitable[None]]
 
 
 class Recording:
@@ -50,6 +50,11 @@ class Recording:
 
     def __call__(self, traffic: Traffic = Traffic.REQUEST) -> "RecordingUnitOfWork":
         return RecordingUnitOfWork(self, traffic)
+
+    async def tell(self, recorded: Sequence[Delivery]) -> None:
+        """Let listeners know what has just been committed, or changed at the desk."""
+        for listener in self.listeners:
+            await listener(recorded)
 
     def event(self, event: Event) -> Delivery:
         """The delivery that publishes this event."""
@@ -117,8 +122,7 @@ class RecordingUnitOfWork(UnitOfWork):
         if of_request:
             reached(CrashPoint.API_AFTER_COMMIT)
         if self._recorded:
-            for listener in self._recording.listeners:
-                listener(self._recorded)
+            await self._recording.tell(self._recorded)
 
     def _record(self, delivery: Delivery) -> None:
         self._recorded.append(delivery)

@@ -1,0 +1,26 @@
+"""The consumer role: receives events, and handles again what it had to keep."""
+
+from datetime import timedelta
+
+from domain.delivery.loop import Loop
+from domain.delivery.receive import REMEMBERED
+from entrypoints.container import Container
+
+FORGET_SECONDS = 600.0
+FORGET_AT_ONCE = 1_000
+
+
+def retry_loop(container: Container) -> Loop:
+    """Handles again what failed before."""
+    return Loop("retry", container.retry().step, container.clock())
+
+
+def housekeeping_loop(container: Container) -> Loop:
+    """Forgets what the inbox need not remember any more, in small bites."""
+    clock, ledger = container.clock(), container.persistence().ledger
+
+    async def step() -> bool:
+        before = clock.now() - REMEMBERED - timedelta(days=1)  # never younger than what a late message may be
+        return bool(await ledger.forget(before=before, limit=FORGET_AT_ONCE))
+
+    return Loop("housekeeping", step, clock, poll_seconds=FORGET_SECONDS)
