@@ -1,0 +1,114 @@
+"""The edge: what every request and every answer passes."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, reset_contextvars
+
+from entrypoints.web.bodies import BODY_MOST, content_too_large
+from entrypoints.web.errors import REQUEST_ID, Problem
+
+Observer = Callable[[Scope, int, float], None]  # told of each request: its scope, the status, the seconds it took
+
+CLIENT_GONE = 499  # nginx's number for a request that got no answer because nobody waited for it any more
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
+_DIGITS_MOST = 12
+
+# What an answer gets unless it says otherwise: it is data, for its caller alone, and no page.
+_UNLESS_SET = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+
+_log = structlog.get_logger("crossdock.web")
+
+
+class Edge:
+    """Names, bounds and observes each request, and answers for what nobody foresaw.
+
+    Plain ASGI and one layer, since each layer costs every request. It is the outermost of ours, so that a 500 carries
+    the request id and the headers like any other answer.
+    """
+
+    def __init__(self, app: ASGIApp, *, observers: Sequence[Observer] = ()) -> None:
+        self._app = app
+        self._observers = observers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = ended = time.perf_counter()
+        status = 0
+        request_id, too_large = _look(scope["headers"])
+        scope[REQUEST_ID] = request_id.decode()
+        is_head = scope["method"] == "HEAD"
+
+        async def edge_send(message: Message) -> None:
+            nonlocal status, ended
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _headers(message.get("headers", ()), request_id)
+            else:
+                if is_head and message["type"] == "http.response.body":
+                    message["body"] = b""
+                ended = time.perf_counter()
+            await send(message)
+
+        # HEAD is GET without the body, wherever there is a GET (RFC 9110 §9.3.2). The server keeps its own scope.
+        inner = {**scope, "method": "GET"} if is_head else scope
+        tokens = bind_contextvars(request_id=scope[REQUEST_ID])
+        try:
+            if too_large:
+                await content_too_large().response(scope)(scope, receive, edge_send)
+            else:
+                await self._app(inner, receive, edge_send)
+        except Exception:
+            if status:
+                raise  # the answer is under way: all that is left is to break it off
+            _log.exception("request failed")
+            problem = Problem("internal-error", "The service met an error that nobody foresaw. It has been logged.")
+            await problem.response(scope)(scope, receive, edge_send)
+        finally:
+            inner["method"] = scope["method"]
+            for observe in self._observers:
+                observe(inner, status or CLIENT_GONE, (ended if ended > started else time.perf_counter()) - started)
+            reset_contextvars(**tokens)
+
+
+def _look(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
+    """The id of the request, the caller's if it is sane, and whether its body is announced as too large."""
+    request_id = b""
+    too_large = False
+    for name, value in headers:
+        if name == b"x-request-id":
+            if not request_id and _SANE_ID.fullmatch(value):
+                request_id = value
+        elif name == b"content-length" and value.isdigit():
+            too_large = len(value) > _DIGITS_MOST or int(value) > BODY_MOST
+    return request_id or _new_id(), too_large
+
+
+def _new_id() -> bytes:
+    # A UUID of version 4, without an object of it in between.
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}".encode()
+
+
+def _headers(given: Iterable[tuple[bytes, bytes]], request_id: bytes) -> list[tuple[bytes, bytes]]:
+    headers = list(given)
+    names = {name for name, _ in headers}
+    headers.extend(header for header in _UNLESS_SET if header[0] not in names)
+    headers.extend(_ALWAYS)
+    headers.append((b"x-request-id", request_id))
+    return headers

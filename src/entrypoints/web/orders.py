@@ -1,0 +1,183 @@
+"""Orders over HTTP."""
+
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from domain.model.currency import decimals_of
+from domain.model.errors import InvalidValue, OrderNotFound
+from domain.model.money import Money
+from domain.model.order import LINES_MOST, QUANTITY_MOST, SKU_MOST, Order, OrderLine, OrderStatus
+from domain.model.times import to_rfc3339
+from entrypoints.web.bodies import read_json
+from entrypoints.web.cursors import CURSOR_MOST, order_cursor, order_of
+from entrypoints.web.dependencies import CreateOrder, GetOrder, ListOrders
+from entrypoints.web.errors import invalid_request
+from entrypoints.web.fields import STRICT, Amount, Id, Instant, id_from_path, to_json
+from entrypoints.web.openapi import Page, created, problems, request_body
+
+PRICE_TEXT_MOST = 32
+
+router = APIRouter(tags=["orders"])
+
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["EUR"])]
+Sku = Annotated[str, Field(min_length=1, max_length=SKU_MOST, examples=["apple"])]
+Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MOST, examples=[2])]
+
+
+class NewLine(BaseModel):
+    """A line of a new order."""
+
+    model_config = STRICT
+
+    sku: Sku
+    quantity: Quantity
+    unit_price: Annotated[Amount, Field(max_length=PRICE_TEXT_MOST)]
+
+
+class NewOrder(BaseModel):
+    """What a user wants to order."""
+
+    model_config = ConfigDict(
+        **STRICT,
+        json_schema_extra={
+            "examples": [
+                {
+                    "user_id": "01937b5e-8f3a-7c21-9a4e-5d2f6b1c0e87",
+                    "currency": "EUR",
+                    "lines": [{"sku": "apple", "quantity": 2, "unit_price": "9.90"}],
+                }
+            ]
+        },
+    )
+
+    user_id: UUID
+    currency: Currency
+    lines: Annotated[list[NewLine], Field(min_length=1, max_length=LINES_MOST)]
+
+
+class OrderQuery(BaseModel):
+    """Which orders, and which page of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Annotated[UUID | None, Field(description="Of this user only.")] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str | None, Field(max_length=CURSOR_MOST, description="`next_cursor` of the page before.")] = None
+
+
+class LineDocument(TypedDict):
+    """So many pieces of one article at one price."""
+
+    sku: str
+    quantity: int
+    unit_price: Amount
+
+
+class OrderDocument(TypedDict):
+    """An order; `placed` becomes `confirmed` once it has been handled."""
+
+    id: UUID
+    user_id: UUID
+    status: OrderStatus
+    currency: Annotated[str, Field(examples=["EUR"])]
+    lines: list[LineDocument]
+    total: Amount
+    created_at: Instant
+
+
+class OrderPageDocument(Page):
+    """Orders, newest first."""
+
+    items: list[OrderDocument]
+
+
+def order_document(order: Order) -> OrderDocument:
+    """What is told about an order."""
+    return {
+        "id": order.id,
+        "user_id": order.user_id,
+        "status": order.status,
+        "currency": order.currency,
+        "lines": [
+            {"sku": line.sku, "quantity": line.quantity, "unit_price": str(line.unit_price)} for line in order.lines
+        ],
+        "total": str(order.total),
+        "created_at": to_rfc3339(order.created_at),
+    }
+
+
+def order_lines(wanted: NewOrder) -> tuple[OrderLine, ...]:
+    """The lines as the domain has them; a `Problem` that lists everything the domain refuses in them."""
+    currency = wanted.currency
+    decimals_of(currency)
+    lines: list[OrderLine] = []
+    refused: list[InvalidValue] = []
+    for index, line in enumerate(wanted.lines):
+        try:
+            price = Money.parse(line.unit_price, currency)
+        except InvalidValue as error:
+            refused.append(error.inside(f"/lines/{index}/unit_price"))
+            continue
+        try:
+            lines.append(OrderLine(line.sku, line.quantity, price))
+        except InvalidValue as error:
+            refused.append(error.inside(f"/lines/{index}"))
+    if refused:
+        raise invalid_request((error.pointer, error.detail) for error in refused)
+    return tuple(lines)
+
+
+@router.post(
+    "/orders/",
+    operation_id="createOrder",
+    status_code=201,
+    response_model=OrderDocument,
+    responses={
+        **created("The placed order."),
+        **problems("unknown-user", "invalid-request", "malformed-json", "unsupported-media-type"),
+    },
+    openapi_extra=request_body(NewOrder),
+)
+async def create_order(request: Request, create: CreateOrder) -> Response:
+    """Place an order. It is confirmed a moment later."""
+    wanted = await read_json(request, NewOrder)
+    order = await create(wanted.user_id, wanted.currency, order_lines(wanted))
+    return Response(
+        to_json(order_document(order)),
+        201,
+        headers={"Location": f"/orders/{order.id}"},
+        media_type="application/json",
+    )
+
+
+@router.get(
+    "/orders/{id}", operation_id="getOrder", response_model=OrderDocument, responses=problems("order-not-found")
+)
+async def get_order(id: Id, get: GetOrder) -> Response:
+    """Look up an order. An id that is no UUID belongs to no order: 404 as well."""
+    known = id_from_path(id)
+    if known is None:
+        raise OrderNotFound
+    return Response(to_json(order_document(await get(known))), media_type="application/json")
+
+
+@router.get(
+    "/orders/", operation_id="listOrders", response_model=OrderPageDocument, responses=problems("invalid-request")
+)
+async def list_orders(query: Annotated[OrderQuery, Query()], list_: ListOrders) -> Response:
+    """List orders, newest first. The Link header leads to the next page."""
+    before = None if query.cursor is None else order_of(query.cursor)
+    page = await list_(user_id=query.user_id, before=before, limit=query.limit)
+    cursor = None if page.next_before is None else order_cursor(page.next_before)
+    document: OrderPageDocument = {"items": [order_document(order) for order in page.items], "next_cursor": cursor}
+    headers = {}
+    if cursor is not None:
+        of_user = {} if query.user_id is None else {"user_id": query.user_id}
+        parameters = urlencode({**of_user, "limit": query.limit, "cursor": cursor})
+        headers["Link"] = f'</orders/?{parameters}>; rel="next"'
+    return Response(to_json(document), headers=headers, media_type="application/json")

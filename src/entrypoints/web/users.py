@@ -1,0 +1,94 @@
+"""Users over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+import email_validator
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from domain.model.email import Email
+from domain.model.errors import InvalidValue, UserNotFound
+from domain.model.times import to_rfc3339
+from domain.model.user import NAME_MOST, User
+from entrypoints.web.bodies import read_json
+from entrypoints.web.dependencies import GetUser, RegisterUser, after_answer
+from entrypoints.web.fields import STRICT, Id, Instant, id_from_path, to_json
+from entrypoints.web.openapi import created, problems, request_body
+
+router = APIRouter(tags=["users"])
+
+
+def _address(text: str) -> str:
+    # Non-ASCII before the @ (SMTPUTF8) is refused: many mail servers cannot reach it. ``test_environment`` lets the
+    # reserved domain .test through.
+    try:
+        parsed = email_validator.validate_email(
+            text, check_deliverability=False, allow_smtputf8=False, test_environment=True
+        )
+        return Email(parsed.ascii_email or parsed.normalized).address
+    except (email_validator.EmailNotValidError, InvalidValue):
+        raise PydanticCustomError("email", "This is not an e-mail address of the form name@domain.") from None
+
+
+class NewUser(BaseModel):
+    """Who wants to register."""
+
+    model_config = ConfigDict(**STRICT, json_schema_extra={"examples": [{"email": "ann@example.com", "name": "Ann"}]})
+
+    email: Annotated[str, Field(max_length=320, json_schema_extra={"format": "idn-email"}), AfterValidator(_address)]
+    name: Annotated[str | None, Field(max_length=NAME_MOST)] = None
+
+
+class UserDocument(TypedDict):
+    """A registered user."""
+
+    id: UUID
+    email: Annotated[str, Field(examples=["ann@example.com"])]
+    name: str | None
+    registered_at: Instant
+
+
+def user_document(user: User) -> UserDocument:
+    """What is told about a user."""
+    return {
+        "id": user.id,
+        "email": user.email.address,
+        "name": user.name,
+        "registered_at": to_rfc3339(user.registered_at),
+    }
+
+
+@router.post(
+    "/register-user/",
+    operation_id="registerUser",
+    status_code=201,
+    response_model=UserDocument,
+    responses={
+        **created("The new user."),
+        **problems("email-already-registered", "invalid-request", "malformed-json", "unsupported-media-type"),
+    },
+    openapi_extra=request_body(NewUser),
+    dependencies=[Depends(after_answer)],
+)
+async def register_user(request: Request, register: RegisterUser) -> Response:
+    """Register a user. A welcome mail follows."""
+    wanted = await read_json(request, NewUser)
+    user = await register(Email(wanted.email), wanted.name)
+    return Response(
+        to_json(user_document(user)),
+        201,
+        headers={"Location": f"/users/{user.id}"},
+        media_type="application/json",
+    )
+
+
+@router.get("/users/{id}", operation_id="getUser", response_model=UserDocument, responses=problems("user-not-found"))
+async def get_user(id: Id, get: GetUser) -> Response:
+    """Look up a user. An id that is no UUID belongs to nobody: 404 as well."""
+    known = id_from_path(id)
+    if known is None:
+        raise UserNotFound
+    return Response(to_json(user_document(await get(known))), media_type="application/json")

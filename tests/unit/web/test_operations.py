@@ -1,0 +1,111 @@
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from entrypoints.health import Health
+from entrypoints.web.metrics import BOUNDS, RequestMetrics
+from ports.deliveries import State
+from ports.persistence import Record
+from tests.builders import a_delivery, a_task
+from tests.unit.web.parts import Parts
+from tests.unit.web.talk import problem
+
+
+async def test_the_process_says_that_it_is_alive_whatever_else_is_down(
+    client: httpx.AsyncClient, parts: Parts, app: FastAPI
+) -> None:
+    await parts.store.stop()
+    app.state.draining = True
+
+    answer = await client.get("/livez")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+@pytest.mark.parametrize("status", ["ready", "degraded"])
+async def test_readiness_says_what_is_wrong_and_serves_on_while_it_can(
+    client: httpx.AsyncClient, parts: Parts, status: str
+) -> None:
+    checks = {"storage": {"status": "ready", "detail": ""}, "event_broker": {"status": status, "detail": "why"}}
+    parts.well_being.health = Health(status, checks)  # type: ignore[arg-type]
+
+    answer = await client.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"status": status, "checks": checks}
+
+
+async def test_readiness_is_red_while_the_storage_is_down_and_says_so(client: httpx.AsyncClient, parts: Parts) -> None:
+    checks = {"storage": {"status": "unavailable", "detail": "connection refused"}}
+    parts.well_being.health = Health("unavailable", checks)
+
+    answer = await client.get("/readyz")
+
+    document = problem(answer, 503, "not-ready")
+    assert document["checks"] == checks
+    assert "storage" in document["detail"]
+
+
+async def test_readiness_is_red_while_draining_and_requests_are_served_on(
+    client: httpx.AsyncClient, app: FastAPI
+) -> None:
+    app.state.draining = True
+
+    ready = await client.get("/readyz")
+    orders = await client.get("/orders/")
+
+    assert "draining" in problem(ready, 503, "not-ready")["detail"]
+    assert orders.status_code == 200
+
+
+async def test_metrics_count_requests_by_template_method_and_status(client: httpx.AsyncClient) -> None:
+    await client.get("/orders/17")
+    await client.get("/orders/18")
+    await client.request("BREW", "/any/thing")
+
+    answer = await client.get("/metrics")
+
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    assert 'crossdock_http_requests_total{method="GET",route="/orders/{id}",status="404"} 2.0' in lines
+    assert 'crossdock_http_requests_total{method="OTHER",route="unmatched",status="404"} 1.0' in lines
+    assert 'crossdock_http_request_duration_seconds_count{method="GET",route="/orders/{id}"} 2.0' in lines
+
+
+async def test_metrics_count_deliveries_by_lane_and_state_and_name_the_build(
+    client: httpx.AsyncClient, parts: Parts
+) -> None:
+    await parts.store.commit([Record(a_delivery()), Record(a_task(state=State.DEAD))])
+
+    text = (await client.get("/metrics")).text
+
+    assert 'crossdock_deliveries{lane="event",state="ready"} 1.0' in text
+    assert 'crossdock_deliveries{lane="task",state="dead"} 1.0' in text
+    assert 'crossdock_deliveries{lane="received",state="dead"} 0.0' in text
+    assert "crossdock_storage_up 1.0" in text
+    assert "crossdock_build_info{" in text
+
+
+async def test_metrics_are_told_while_the_storage_is_down(client: httpx.AsyncClient, parts: Parts) -> None:
+    await parts.store.stop()
+
+    answer = await client.get("/metrics")
+
+    assert answer.status_code == 200
+    assert "crossdock_storage_up 0.0" in answer.text
+    assert "crossdock_deliveries" not in answer.text
+
+
+def test_the_buckets_of_a_duration_add_up() -> None:
+    metrics = RequestMetrics()
+    scope = {"method": "GET"}
+
+    for seconds in (0.0, BOUNDS[0], 0.3, 99.0):
+        metrics(scope, 200, seconds)
+
+    _, durations = metrics.families()
+    buckets = {sample.labels["le"]: sample.value for sample in durations.samples if "le" in sample.labels}
+    assert buckets[str(BOUNDS[0])] == 2
+    assert buckets["0.5"] == 3
+    assert buckets["10.0"] == 3
+    assert buckets["+Inf"] == 4
