@@ -74,7 +74,8 @@ class ManualClock(Clock):
             await self.settle()
             while not task.done():
                 wake = self.next_wake
-                assert wake is not None, "the work waits for something that is not this clock"
+                if wake is None:
+                    raise AssertionError("the work waits for something that is not this clock")
                 await self._advance_to(wake)
             return await task
         finally:

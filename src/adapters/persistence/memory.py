@@ -315,7 +315,8 @@ class _Deliveries:
             self._position_of[row.id] = row.position
         else:
             del self._rows[row.position], self._position_of[row.id]
-        stood, stands = (state in _IN_LINE for state in (old and old.state, new and new.state))
+        stood = old is not None and old.state in _IN_LINE
+        stands = new is not None and new.state in _IN_LINE
         if stands and not stood:
             insort(line, row.position)
         elif stood and not stands:
@@ -437,7 +438,8 @@ class _Ledger(Ledger):
             occupied = store.deliveries.is_occupied(group, topic, subject)
             if version or occupied:
                 lanes[subject] = LaneState(version, occupied)
-        seen = frozenset((source, name) for _, source, name in messages if (group, source, name) in store.inbox)
+        asked = {(source, message_id) for _, source, message_id in messages}
+        seen = frozenset(message for message in asked if (group, *message) in store.inbox)
         return Survey(seen, lanes)
 
     async def in_hand(self, group: str, topic: str, partition: int) -> Sequence[str]:

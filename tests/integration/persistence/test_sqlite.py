@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from adapters.persistence.sql.migrations.revision import REVISIONS
 from adapters.persistence.sql.migrations.upgrade import upgrade_sqlite
 from adapters.persistence.sql.sqlite import SqlitePersistence, connect
 from adapters.persistence.sql.tables import metadata
+from ports.deliveries import Lane
 from ports.errors import PortError, Rejected, Unavailable
-from ports.persistence import AddUser, Persistence
-from tests.builders import a_user
+from ports.persistence import AddUser, Persistence, Record
+from tests.builders import a_task, a_user
 from tests.clock import ManualClock
 from tests.contracts.persistence import PersistenceContract
 
@@ -155,3 +157,33 @@ def test_a_full_disk_is_merely_unavailable() -> None:
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
 
     assert isinstance(port_error(error), Unavailable)
+
+
+async def test_what_a_dead_process_held_is_free_when_nobody_else_is_left(path: Path) -> None:
+    clock = ManualClock()
+    task = a_task(holder="dead", due_at=clock.now() + timedelta(seconds=15))
+    dead = SqlitePersistence(path, clock)
+    await dead.start()
+    await dead.commit([Record(task)])
+    await dead.leases.take(["relay/0"], holder="dead", seconds=60)
+    await dead.stop()  # lets go of its place beside the file, as the operating system does for the dead
+
+    alive = SqlitePersistence(path, clock)
+    await alive.start()
+
+    assert await alive.leases.take(["relay/0"], holder="alive", seconds=60) == {"relay/0": 2}
+    assert [one.id for one in await alive.ledger.due(Lane.TASK, now=clock.now(), limit=10)] == [task.id]
+    await alive.stop()
+
+
+async def test_what_a_living_process_holds_stays_held(path: Path) -> None:
+    clock = ManualClock()
+    first, second = SqlitePersistence(path, clock), SqlitePersistence(path, clock)
+    await first.start()
+    await first.leases.take(["relay/0"], holder="first", seconds=60)
+
+    await second.start()
+
+    assert await second.leases.take(["relay/0"], holder="second", seconds=60) == {}
+    await second.stop()
+    await first.stop()

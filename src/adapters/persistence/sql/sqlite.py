@@ -17,6 +17,7 @@ from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
 from adapters.persistence.sql.group_commit import GroupCommit
 from adapters.persistence.sql.loader import Loader
 from adapters.persistence.sql.migrations.revision import check_revision
+from adapters.persistence.sql.presence import Presence
 from adapters.persistence.sql.rows import Row, delivery_of, order_of, to_micros, user_of
 from adapters.persistence.sql.statements import ManyRows, Statement
 from adapters.persistence.sql.writer import Unit, Writer
@@ -82,6 +83,7 @@ class SqlitePersistence(Persistence):
         self._readers: list[sqlite3.Connection] = []
         self._writer: Writer | None = None
         self._write_connection: sqlite3.Connection | None = None
+        self._presence: Presence | None = None
         self._queues = {
             traffic: GroupCommit(self._commit_group, most_units=most) for traffic, most in _MOST_UNITS.items()
         }
@@ -99,6 +101,11 @@ class SqlitePersistence(Persistence):
             raise Unavailable(f"the folder {self._path.parent} for the database does not exist")
         connection = connect(self._path)
         check_revision(connection)
+        self._presence = Presence(self._path)
+        if self._presence.alone:
+            # Nobody is left who could hold anything: what was held need not run out first.
+            for statement in (statements.EXPIRE_LEASES, statements.EXPIRE_CLAIMS):
+                connection.execute(statement.text, statement.bind())
         return connection
 
     async def stop(self) -> None:
@@ -111,6 +118,8 @@ class SqlitePersistence(Persistence):
             if connection is not None:
                 connection.close()
         self._readers, self._write_connection, self._writer = [], None, None
+        if self._presence is not None:
+            self._presence.end()
         self._writing.shutdown(wait=False)
         self._reading.shutdown(wait=False)
 

@@ -234,6 +234,17 @@ LEASE_HOLDERS = Statement(
     .order_by(leases.c.holder)
 )
 
+# What processes held that are no more.
+EXPIRE_LEASES = Statement(update(leases).values(expires_at=0))
+EXPIRE_CLAIMS = Statement(
+    update(deliveries)
+    .values(due_at=0)
+    .where(
+        text("lane <> 'event' AND state = 'ready'"),
+        or_(deliveries.c.holder.is_not(None), deliveries.c.reason.is_(None)),
+    )
+)
+
 # --- reads ------------------------------------------------------------------------------------------------------------
 
 _user = [users.c[name] for name in rows.USER_COLUMNS]

@@ -48,7 +48,6 @@ def upgrade() -> None:
         ["due_at"],
         unique=False,
         sqlite_where=sa.text("state = 'discarded'"),
-        postgresql_where=sa.text("state = 'discarded'"),
     )
     op.create_index(
         "ix_deliveries_due",
@@ -56,7 +55,6 @@ def upgrade() -> None:
         ["lane", "due_at"],
         unique=False,
         sqlite_where=sa.text("lane <> 'event' AND state = 'ready'"),
-        postgresql_where=sa.text("lane <> 'event' AND state = 'ready'"),
     )
     op.create_index(
         "ix_deliveries_kept",
@@ -64,7 +62,6 @@ def upgrade() -> None:
         ["ordering_key", "position"],
         unique=False,
         sqlite_where=sa.text("lane = 'received' AND ordering_key IS NOT NULL"),
-        postgresql_where=sa.text("lane = 'received' AND ordering_key IS NOT NULL"),
     )
     op.create_index(
         "ix_deliveries_ready_events",
@@ -72,7 +69,6 @@ def upgrade() -> None:
         ["position"],
         unique=False,
         sqlite_where=sa.text("lane = 'event' AND state = 'ready'"),
-        postgresql_where=sa.text("lane = 'event' AND state = 'ready'"),
     )
     op.create_index(
         "ix_deliveries_sent",
@@ -80,7 +76,6 @@ def upgrade() -> None:
         ["sent_at"],
         unique=False,
         sqlite_where=sa.text("state = 'sent'"),
-        postgresql_where=sa.text("state = 'sent'"),
     )
     op.create_index(
         "ix_deliveries_stuck",
@@ -88,7 +83,6 @@ def upgrade() -> None:
         ["state", "ordering_key"],
         unique=False,
         sqlite_where=sa.text("state IN ('dead', 'blocked')"),
-        postgresql_where=sa.text("state IN ('dead', 'blocked')"),
     )
     op.create_table(
         "in_hand",

@@ -1,0 +1,78 @@
+"""What every task queue promises, whatever carries the news."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+import pytest
+
+from ports.deliveries import Delivery
+from ports.errors import Unavailable
+from ports.task_queue import TaskQueue
+from tests.builders import a_task
+
+
+class TaskQueueContract:
+    """All of it; a subclass whose name starts with ``Test`` proves one adapter.
+
+    It defines the fixtures ``queue`` and ``performed``, and `let_perform`.
+    """
+
+    @pytest.fixture
+    def performed(self) -> list[str]:
+        """The ids of the tasks that a performer was given."""
+        return []
+
+    @pytest.fixture
+    def queue(self, performed: list[str]) -> AsyncIterator[TaskQueue] | TaskQueue:
+        """A started adapter whose performer, wherever it runs, adds to ``performed``; a case may stop it."""
+        raise NotImplementedError(f"let the performer add to {performed}")
+
+    async def let_perform(self, queue: TaskQueue, performed: Sequence[str], number: int) -> None:
+        """Return when so many tasks have been performed."""
+        raise NotImplementedError(f"{queue} has performed {len(performed)} of {number}")
+
+    async def test_nothing_becomes_of_no_tasks(self, queue: TaskQueue) -> None:
+        assert list(await queue.enqueue([])) == []
+
+    async def test_each_task_has_its_own_outcome(self, queue: TaskQueue) -> None:
+        assert list(await queue.enqueue([a_task(), a_task(), a_task()])) == [None, None, None]
+
+    async def test_what_was_handed_over_is_performed(self, queue: TaskQueue, performed: list[str]) -> None:
+        tasks = [a_task() for _ in range(5)]
+
+        await queue.enqueue(tasks)
+        await self.let_perform(queue, performed, 5)
+
+        assert set(performed) == ids(tasks)
+
+    async def test_many_may_enqueue_at_once(self, queue: TaskQueue, performed: list[str]) -> None:
+        batches = [[a_task() for _ in range(3)] for _ in range(20)]
+
+        outcomes = await asyncio.gather(*(queue.enqueue(batch) for batch in batches))
+        await self.let_perform(queue, performed, 60)
+
+        assert [list(outcome) for outcome in outcomes] == [[None] * 3] * 20
+        assert set(performed) == ids(task for batch in batches for task in batch)
+
+    async def test_the_same_task_may_be_handed_over_again(self, queue: TaskQueue, performed: list[str]) -> None:
+        """What is done and what is not stands in our own rows; the queue only brings the news."""
+        task = a_task()
+        await queue.enqueue([task])
+        await self.let_perform(queue, performed, 1)
+
+        await queue.enqueue([task])
+        await self.let_perform(queue, performed, 2)
+
+        assert set(performed) == {task.id}
+
+    async def test_a_stopped_queue_is_unavailable(self, queue: TaskQueue) -> None:
+        await queue.stop()
+        await queue.stop()
+
+        outcomes = await queue.enqueue([a_task(), a_task()])
+
+        assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
+
+
+def ids(tasks: Iterable[Delivery]) -> set[str]:
+    return {task.id for task in tasks}

@@ -1,0 +1,81 @@
+import io
+import logging
+from collections.abc import Iterator, Sequence
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from adapters.mailer.log import LogMailer
+from domain.model.email import Email
+from ports.mailer import Mail, Mailer
+from tests.builders import a_mail
+from tests.contracts.mailer import MailerContract
+
+FORGING = "Hello\r\n2026-11-23 error the shop is closed\x1b[2J\x85\u2028\x00\x0b\x0c end"
+
+
+class TestLogMailer(MailerContract):
+    @pytest.fixture(autouse=True)
+    def lines(self) -> Iterator[list[EventDict]]:
+        with capture_logs() as lines:
+            self.captured = lines
+            yield lines
+
+    @pytest.fixture
+    def mailer(self) -> Mailer:
+        return LogMailer()
+
+    async def mailbox(self, mailer: Mailer, number: int) -> Sequence[Mail]:  # noqa: ARG002 - the log has no owner
+        assert len(self.captured) == number
+        return [
+            Mail(message_id=line["message_id"], to=Email(line["to"]), subject=line["subject"], text=line["text"])
+            for line in self.captured
+        ]
+
+
+async def test_a_mail_is_one_line_at_info() -> None:
+    mail = a_mail()
+
+    with capture_logs() as lines:
+        await LogMailer().send(mail)
+
+    assert lines == [
+        {
+            "event": "mail",
+            "log_level": "info",
+            "message_id": mail.message_id,
+            "to": mail.to.address,
+            "subject": "Welcome",
+            "text": "Hello Ann,\n\ngood to see you.\n",
+        }
+    ]
+
+
+async def test_a_mail_cannot_forge_lines_of_a_plain_log() -> None:
+    out = io.StringIO()
+    logger = logging.Logger("mail", logging.INFO)  # noqa: LOG001 - nobody else shall find its handler
+    logger.addHandler(logging.StreamHandler(out))
+
+    await LogMailer(logger).send(a_mail(subject=FORGING, text=FORGING))
+
+    line = out.getvalue()
+    assert line.endswith("\n")
+    assert len(line.splitlines()) == 1
+    assert line[:-1].isprintable()
+    assert line.count("the shop is closed") == 2
+
+
+async def test_a_mail_cannot_forge_lines_of_a_json_log() -> None:
+    out = io.StringIO()
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(out),
+        processors=[structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+
+    await LogMailer(logger).send(a_mail(subject=FORGING, text=FORGING))
+
+    assert len(out.getvalue().splitlines()) == 1
+    assert out.getvalue()[:-1].isprintable()
