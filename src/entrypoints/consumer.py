@@ -12,7 +12,7 @@ FORGET_AT_ONCE = 1_000
 
 def retry_loop(container: Container) -> Loop:
     """Handles again what failed before."""
-    return Loop("retry", container.retry().step, container.clock())
+    return Loop("retry", container.retry().step, container.clock(), pace=container.pace())
 
 
 def housekeeping_loop(container: Container) -> Loop:

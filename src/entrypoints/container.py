@@ -6,12 +6,16 @@ The only file that imports adapters, each inside the function that builds it: wh
 import os
 import secrets
 import socket
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dependency_injector import containers, providers
 
+if TYPE_CHECKING:
+    from adapters.manual_clock import ManualClock as ManualClock
+
 from domain.delivery.attempts import Attempts
 from domain.delivery.dead_letters import DeadLetters
+from domain.delivery.pace import Pace
 from domain.delivery.perform import Perform
 from domain.delivery.receive import Receive
 from domain.delivery.relay import EventRelay, TaskRelay
@@ -228,6 +232,7 @@ class Container(containers.DeclarativeContainer):
     weather = providers.Singleton(_resilient, settings, weather_provider, cache, clock)
 
     attempts = providers.Singleton(_attempts, settings)
+    pace = providers.Singleton(Pace, clock)
     unit_of_work = providers.Singleton(_recording, settings, persistence, clock, process)
 
     send_welcome_email = providers.Singleton(SendWelcomeEmail, persistence.provided.users, mailer)
@@ -258,6 +263,7 @@ class Container(containers.DeclarativeContainer):
         topics=providers.Object(TOPICS),
         group=consumer_group,
         attempts=attempts,
+        pace=pace,
     )
     retry = providers.Singleton(
         Retry, unit_of_work, clock, reactions, group=consumer_group, process=process, attempts=attempts
@@ -281,6 +287,13 @@ def build(settings: Settings) -> Container:
     container = Container(settings=providers.Object(settings))
     container.check_dependencies()
     return container
+
+
+def manual_clock() -> "ManualClock":
+    """A clock for tests, to override ``clock`` with."""
+    from adapters.manual_clock import ManualClock
+
+    return ManualClock()
 
 
 def migrate_database(settings: Settings) -> bool:

@@ -37,6 +37,7 @@ async def serve(app: FastAPI, listener: socket.socket, *, grace: float) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=max(1, round(grace)),
         )

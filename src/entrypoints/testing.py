@@ -12,7 +12,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from domain.model.events import Event
 from domain.model.tasks import TASK_TYPES, Task
-from entrypoints.container import TOPICS, Container, ManualClock, build, manual_clock
+from entrypoints.container import TOPICS, Container, build, manual_clock
 from entrypoints.settings import Settings
 from entrypoints.startup import started
 from entrypoints.web.app import create_app
@@ -28,6 +28,9 @@ from ports.deliveries import Delivery, Lane
 from ports.errors import Unavailable
 from ports.mailer import Mail
 from ports.message import read_event
+
+if TYPE_CHECKING:
+    from entrypoints.container import ManualClock
 
 OPERATOR_TOKEN = "operator"  # noqa: S105 - of a service that nobody else can reach
 _IN_MEMORY = {
@@ -44,7 +47,7 @@ _TASKS = {task.name: task for task in TASK_TYPES}
 class Crossdock:
     """The running service, a client of it, and what there is to look into."""
 
-    def __init__(self, container: Container, app: FastAPI, client: httpx.AsyncClient, clock: ManualClock) -> None:
+    def __init__(self, container: Container, app: FastAPI, client: httpx.AsyncClient, clock: "ManualClock") -> None:
         self.container = container
         self.app = app
         self.client = client
@@ -76,7 +79,7 @@ class Crossdock:
         works = getattr(adapter, method)
         left = deque(errors)
 
-        async def fails(*arguments: Any, **named: Any) -> Any:
+        async def fails(*_: Any, **__: Any) -> Any:
             error = left.popleft()
             if not left:
                 setattr(adapter, method, works)
@@ -87,8 +90,8 @@ class Crossdock:
     async def settle(self) -> None:
         """Carry, receive and perform until nothing is due at this moment.
 
-        What fails now and is tried again later waits for `clock` to move; what a port cannot do now is left for the next
-        time.
+        What fails now and is tried again later waits for `clock` to move; what a port cannot do now is left for the
+        next time.
         """
         container = self.container
         broker, group = container.event_broker(), container.consumer_group()

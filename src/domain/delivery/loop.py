@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from domain.delivery.attempts import Outage
+from domain.delivery.pace import Pace
 from ports.clock import Clock
 from ports.errors import Unavailable
 
@@ -21,9 +22,16 @@ class Loop:
     """
 
     def __init__(
-        self, name: str, step: Callable[[], Awaitable[bool]], clock: Clock, *, poll_seconds: float = POLL_SECONDS
+        self,
+        name: str,
+        step: Callable[[], Awaitable[bool]],
+        clock: Clock,
+        *,
+        pace: Pace | None = None,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self.name = name
+        self._pace = pace or Pace(clock)
         self._poll_seconds = poll_seconds
         self._step = step
         self._clock = clock
@@ -39,6 +47,7 @@ class Loop:
         """Run until cancelled."""
         while True:
             self._wake.clear()
+            began = self._clock.monotonic()
             try:
                 busy = await self._step()
             except Unavailable as error:
@@ -56,3 +65,5 @@ class Loop:
                 self.trouble = None
                 if not busy:
                     await self._clock.wait(self._wake, self._poll_seconds)
+                    began = self._clock.monotonic()
+                await self._pace.rest(self._clock.monotonic() - began)

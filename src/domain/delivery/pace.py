@@ -1,0 +1,24 @@
+"""Requests first: delivery in a process that also answers requests gives way while many are in flight."""
+
+from ports.clock import Clock
+
+MANY = 8  # requests in flight: fewer leave the processor idle now and then, and delivery costs them nothing
+REST_LEAST = 0.05  # seconds; also lets work gather, and many handled at once cost a fraction of one by one
+REST_MOST = 1.0
+
+
+class Pace:
+    """Decides how long delivery rests between two batches.
+
+    What was accepted can wait a moment, whoever waits for an answer cannot. Under load delivery rests twice as long as
+    it worked, so it keeps a third of the time and always goes on; otherwise it does not rest at all.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.in_flight = 0  # kept by whoever answers requests
+
+    async def rest(self, worked: float) -> None:
+        """Rest after ``worked`` seconds, if there is a reason to."""
+        if self.in_flight >= MANY:
+            await self._clock.sleep(min(max(2 * worked, REST_LEAST), REST_MOST))
