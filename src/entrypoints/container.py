@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dependency_injector import containers, providers
 
 if TYPE_CHECKING:
-    from adapters.manual_clock import ManualClock as ManualClock
+    from adapters.manual_clock import ManualClock as ManualClock  # noqa: PLC0414 - for whoever imports it from here
 
 from domain.delivery.attempts import Attempts
 from domain.delivery.dead_letters import DeadLetters

@@ -1,0 +1,118 @@
+# Needs make and Python 3.11 or newer, nothing else. `make` alone explains the verbs.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
+# Whatever the machine says about its index holds; whatever it says about projects and environments is not ours.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
+
+# Each is made once and again when what it was made from has changed.
+BOOTSTRAP := .venv/.bootstrap
+RUN := .venv/.run
+TEST := .venv/.test
+
+WORKERS ?= auto
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --continue-on-collection-errors
+
+.PHONY: help
+help:
+	@echo "make run          start everything on http://127.0.0.1:8000 (PORT=8011 HOST=127.0.0.1 to change)"
+	@echo "make test         every test: unit, contracts, integration (INSTALL=1 may install system packages)"
+	@echo "make unit         the tests that need nothing but this process"
+	@echo "make integration  the tests with real files, sockets, processes and services"
+	@echo "make check        format, lint, types, import rules, lock is current, docs"
+	@echo "make lock         write the locks from pyproject.toml (UPGRADE=1 for the newest versions)"
+	@echo "make env          write .env.example from the settings"
+	@echo "make bench        measure beside what one would write by hand"
+	@echo "make clean        remove what was made: .venv, caches; not the database"
+
+.PHONY: run
+run: $(RUN)
+	@exec $(BIN)/crossdock up
+
+.PHONY: test
+test: $(TEST)
+	@exec $(PYTEST)
+
+.PHONY: unit
+unit: $(TEST)
+	@exec $(PYTEST) tests/unit tests/contracts
+
+.PHONY: integration
+integration: $(TEST)
+	@exec $(PYTEST) tests/integration
+
+.PHONY: check
+check: format lint types imports locked docs
+
+.PHONY: format
+format: $(TEST)
+	@$(BIN)/ruff format --check
+
+.PHONY: lint
+lint: $(TEST)
+	@$(BIN)/ruff check
+
+.PHONY: types
+types: $(TEST)
+	@$(BIN)/mypy
+
+.PHONY: imports
+imports: $(TEST)
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: locked
+locked: $(TEST)
+	@$(BIN)/python -m tools.lock --check
+
+.PHONY: docs
+docs: $(TEST)
+	@$(BIN)/python -m tools.check_docs
+
+.PHONY: lock
+lock: $(BOOTSTRAP)
+	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
+
+.PHONY: env
+env: $(RUN)
+	@$(BIN)/python -m tools.env_example
+
+.PHONY: bench
+bench: $(TEST)
+	@exec $(BIN)/python -m bench
+
+.PHONY: clean
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov build dist
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment with the one tool that installs the rest. PYTHON=… chooses the interpreter.
+$(BOOTSTRAP): requirements/uv.txt
+	@found=; for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "No Python 3.11 or newer was found. Install one, or say where it is: make PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$found cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
+	fi; \
+	echo "Making .venv with $$("$$found" --version), once"; \
+	"$$found" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
+	@touch $@
+
+# Every technology's client is in it, so that a swap installs nothing.
+$(RUN): $(BOOTSTRAP) requirements/run.txt requirements/build.txt pyproject.toml
+	@echo "Installing from requirements/run.txt"
+	@$(UV) --require-hashes -r requirements/build.txt -r requirements/run.txt
+	@$(UV) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TEST): $(RUN) requirements/dev.txt
+	@echo "Installing from requirements/dev.txt"
+	@$(UV) --require-hashes -r requirements/dev.txt
+	@touch $@

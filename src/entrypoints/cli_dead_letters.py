@@ -1,0 +1,171 @@
+"""The desk on the command line: what could not be delivered, and what a person does about it."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from entrypoints.cli_errors import FAILED, load_settings, readable_errors
+
+if TYPE_CHECKING:
+    from domain.delivery.dead_letters import DeadLetters
+    from ports.deliveries import Delivery
+
+T = TypeVar("T")
+
+SHOWN_MOST = 100
+_PAGE = 100
+_LONG_WORK = 20  # from so many on a bar shows how far it is
+
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+All = Annotated[bool, typer.Option("--all", help="Everything that waits.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="As `list` shows them.", show_default=False)]
+
+dead_letters = typer.Typer(help="What could not be delivered: list, show, replay or discard it.", no_args_is_help=True)
+
+
+@dead_letters.command("list")
+def list_(as_json: Json = False, everything: All = False) -> None:
+    """List what waits for a person, oldest first; with --json always all of it."""
+    found = _at_desk(lambda desk: _collect(desk, most=None if as_json or everything else SHOWN_MOST + 1))
+    if as_json:
+        from entrypoints.web.operator import dead_letter_document
+
+        typer.echo(json.dumps([dead_letter_document(each) for each in found], indent=2))
+        return
+    if not found:
+        typer.echo("Nothing waits.")
+        return
+    from entrypoints.cli_tables import dead_letters_table, write
+
+    shown = found if everything else found[:SHOWN_MOST]
+    write(dead_letters_table(shown))
+    if len(found) > len(shown):
+        typer.echo(f"These are the oldest {SHOWN_MOST}; --all lists all.")
+
+
+@dead_letters.command()
+def show(id: Annotated[str, typer.Argument(help="As `list` shows it.")], as_json: Json = False) -> None:
+    """Show one with its body and its story."""
+    delivery = _at_desk(lambda desk: desk.get(id))
+    from entrypoints.terminal import printable
+    from entrypoints.web.operator import whole_dead_letter_document
+
+    document: dict[str, Any] = {**whole_dead_letter_document(delivery)}
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+        return
+    for name, value in document.items():
+        if name == "story":
+            typer.echo("story:")
+            for line in value:
+                typer.echo(printable(f"  {line['at']}  {line['what']}  {line['why']}".rstrip()))
+        elif isinstance(value, dict):
+            typer.echo(f"{name}:")
+            for key, inner in value.items():
+                typer.echo(printable(f"  {key}: {inner}"))
+        else:
+            typer.echo(printable(f"{name}: {'' if value is None else value}"))
+
+
+@dead_letters.command()
+def replay(ids: Ids = None, everything: All = False, as_json: Json = False) -> None:
+    """Try again from the start, at the same place in the order."""
+    _change("replayed", ids or [], everything=everything, as_json=as_json)
+
+
+@dead_letters.command()
+def discard(ids: Ids = None, everything: All = False, as_json: Json = False) -> None:
+    """Give up, so that what waits behind goes on."""
+    if everything and not ids and sys.stdin.isatty():
+        typer.confirm("Give up everything that waits?", abort=True)
+    _change("discarded", ids or [], everything=everything, as_json=as_json)
+
+
+def _change(outcome: str, ids: list[str], *, everything: bool, as_json: bool) -> None:
+    if everything == bool(ids):
+        raise typer.BadParameter("give either ids or --all", param_hint="ID…")
+
+    async def work(desk: "DeadLetters") -> tuple[list[str], list[str]]:
+        change = desk.replay if outcome == "replayed" else desk.discard
+        # Collected first: what fails again meanwhile is not taken a second time.
+        chosen = [each.id for each in await _collect(desk, most=None)] if everything else list(dict.fromkeys(ids))
+        return await _each(change, chosen, outcome)
+
+    done, gone = _at_desk(work)
+    if as_json:
+        told = dict.fromkeys(done, outcome) | dict.fromkeys(gone, "not-found")
+        typer.echo(json.dumps([{"id": each, "outcome": became} for each, became in told.items()], indent=2))
+    else:
+        typer.echo(f"{len(done)} {outcome}.")
+        for each in gone:
+            typer.echo(f"There is no dead letter {each}: it may have been replayed or discarded meanwhile.", err=True)
+    if gone and not everything:
+        raise typer.Exit(FAILED)
+
+
+async def _each(change: Callable[[str], Awaitable[None]], ids: list[str], outcome: str) -> tuple[list[str], list[str]]:
+    from domain.delivery.dead_letters import DeadLetterNotFound
+
+    done: list[str] = []
+    gone: list[str] = []
+    for each in _with_bar(ids, outcome):
+        try:
+            await change(each)
+        except DeadLetterNotFound:
+            gone.append(each)
+        else:
+            done.append(each)
+    return done, gone
+
+
+def _with_bar(ids: list[str], outcome: str) -> Iterable[str]:
+    if len(ids) < _LONG_WORK or not sys.stderr.isatty():
+        return ids
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(ids, description=outcome, console=Console(stderr=True))
+
+
+async def _collect(desk: "DeadLetters", *, most: int | None) -> "list[Delivery]":
+    found: list[Delivery] = []
+    async for each in _all(desk):
+        found.append(each)
+        if len(found) == most:
+            break
+    return found
+
+
+async def _all(desk: "DeadLetters") -> "AsyncIterator[Delivery]":
+    after: int | None = 0
+    while after is not None:
+        page = await desk.page(after=after, limit=_PAGE)
+        for each in page.items:
+            yield each
+        after = page.next_after
+
+
+def _at_desk(work: "Callable[[DeadLetters], Awaitable[T]]") -> T:
+    """Do work at the desk of the chosen database."""
+    from domain.delivery.dead_letters import DeadLetterNotFound
+
+    with readable_errors(DeadLetterNotFound):
+        settings = load_settings(quiet=True)
+        if settings.persistence.backend == "memory":
+            typer.echo(
+                "DATABASE_URL is memory://: what waits is known to the running process alone. "
+                "Its operator page, /operator/, shows it.",
+                err=True,
+            )
+            raise typer.Exit(FAILED)
+        from entrypoints.startup import desk
+
+        async def at_desk() -> T:
+            async with desk(settings) as opened:
+                return await work(opened)
+
+        return asyncio.run(at_desk())

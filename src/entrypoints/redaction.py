@@ -1,0 +1,92 @@
+"""Keeps secrets out of log lines: by the name of a field, by the look of a text, and by the secrets themselves."""
+
+import json
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from structlog.typing import EventDict
+
+HIDDEN = "***"
+_DEPTH_MOST = 6
+_SECRET_LEAST = 6  # shorter ones are parts of words and would make lines unreadable
+
+_NAME = r"(?:[a-z0-9]+[_-])*(?:token|password|passwd|pwd|secret|authorization|appid|api[_-]?key|cookie|credentials?)"
+_SECRET_NAME = re.compile(rf"(?:.*\.)?(?:{_NAME}|set-cookie)", re.IGNORECASE)
+_USERINFO = re.compile(r"(?<=://)[^\s/?#'\"]*@")
+_PARAMETER = re.compile(rf"(?<![\w-])({_NAME})=[^\s&;,'\"]+", re.IGNORECASE)
+_BEARER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
+
+
+def redact(_: object, __: str, event: EventDict) -> EventDict:
+    """Mask what is named like a secret, and what looks like one inside of texts."""
+    for name, value in event.items():
+        if type(value) is int or type(value) is float:
+            continue
+        event[name] = HIDDEN if _is_secret(name) and value else _redacted(value)
+    return event
+
+
+def redact_text(text: str) -> str:
+    """Mask the user and password of addresses, parameters that are named like secrets, and bearer tokens."""
+    if "@" in text:
+        text = _USERINFO.sub(f"{HIDDEN}@", text)
+    if "=" in text:
+        text = _PARAMETER.sub(rf"\1={HIDDEN}", text)
+    if " " in text:
+        text = _BEARER.sub(rf"\1 {HIDDEN}", text)
+    return text
+
+
+def as_text(value: object) -> str:
+    """What an object says of itself; never raises."""
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__qualname__} without words>"
+
+
+class Hidden:
+    """Masks the very secrets that the process was given, in whatever form they got into a finished line."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        forms = {
+            form
+            for secret in secrets
+            if len(secret) >= _SECRET_LEAST
+            for form in (
+                secret,
+                quote(secret, safe=""),
+                quote_plus(secret),
+                json.dumps(secret)[1:-1],
+                repr(secret)[1:-1],
+            )
+        }
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def __call__(self, _: object, __: str, line: Any) -> str:
+        text: str = line
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, HIDDEN)
+        return text
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.fullmatch(name) is not None
+
+
+def _redacted(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, dict) and depth < _DEPTH_MOST:
+        return {
+            name: HIDDEN if isinstance(name, str) and _is_secret(name) and inner else _redacted(inner, depth + 1)
+            for name, inner in value.items()
+        }
+    if isinstance(value, (list, tuple, set, frozenset)) and depth < _DEPTH_MOST:
+        return [_redacted(inner, depth + 1) for inner in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else redact_text(as_text(value))

@@ -1,0 +1,122 @@
+"""The settings: what was chosen for each port, read once from the environment and `.env`.
+
+Only entrypoints read settings; adapters get plain values from the container. A backend that is added is its class in
+`entrypoints.settings_ports` and its name in a union here; `Choice.later` loses it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import SecretStr
+
+from entrypoints import settings_ports as ports
+from entrypoints.settings_slots import Line, slots_of
+from entrypoints.settings_sources import Given, SettingsError, read_dotenv
+from entrypoints.settings_variables import Choice, Variable
+
+__all__ = ["Settings", "SettingsError"]
+
+
+def _scheme(url: str, _: Mapping[str, str]) -> str:
+    scheme, separator, _rest = url.partition("://")
+    return scheme.lower() if separator else ""
+
+
+def _provider(value: str, values: Mapping[str, str]) -> str:
+    if value != "auto":
+        return value
+    return "openweather" if values.get("OPEN_WEATHER_API_KEY") else "open_meteo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be chosen from outside."""
+
+    persistence: Annotated[
+        ports.SqlitePersistence | ports.MemoryPersistence,
+        Choice(
+            Variable(
+                "DATABASE_URL",
+                "where users, orders and what is still to be delivered are kept",
+                ports.DATABASE_FORMS,
+                sensitive=True,
+            ),
+            default="sqlite:///crossdock.db",
+            later=("postgresql",),
+            resolve=_scheme,
+        ),
+    ]
+    event_broker: Annotated[
+        ports.MemoryBroker,
+        Choice(
+            Variable("CROSSDOCK_EVENT_BROKER", "what carries events"), default="memory", later=("kafka", "rabbitmq")
+        ),
+    ]
+    task_queue: Annotated[
+        ports.BackgroundTaskQueue | ports.MemoryTaskQueue,
+        Choice(
+            Variable("CROSSDOCK_TASK_QUEUE", "what carries tasks; memory performs them when told to, for test suites"),
+            default="background",
+            later=("celery",),
+        ),
+    ]
+    delivery: ports.DeliverySettings
+    weather: Annotated[
+        ports.OpenWeather | ports.OpenMeteo | ports.SampleWeather,
+        Choice(
+            Variable(
+                "CROSSDOCK_WEATHER",
+                "who knows the weather; auto is openweather when its key is set, else open_meteo",
+            ),
+            default="auto",
+            also=("auto",),
+            resolve=_provider,
+        ),
+    ]
+    cache: Annotated[
+        ports.MemoryCache,
+        Choice(Variable("CROSSDOCK_CACHE", "what remembers answers"), default="memory", later=("redis", "memcached")),
+    ]
+    mailer: Annotated[
+        ports.LogMailer | ports.MemoryMailer,
+        Choice(
+            Variable("CROSSDOCK_MAILER", "who sends mail; memory keeps it, for test suites"),
+            default="log",
+            later=("smtp",),
+        ),
+    ]
+    identity: Annotated[
+        ports.NoIdentity,
+        Choice(Variable("CROSSDOCK_IDENTITY", "who says who is calling"), default="none", later=("oidc",)),
+    ]
+    server: ports.ServerSettings
+    logging: ports.LoggingSettings
+    faults: ports.FaultSettings
+    lines: tuple[Line, ...] = ()  # one for each variable, for people
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], dotenv: Path | None) -> Self:
+        """What this environment and, behind it, this file say; `SettingsError` with everything that is wrong."""
+        slots = tuple(slots_of(cls))
+        from_file, problems = read_dotenv(dotenv) if dotenv is not None else ({}, [])
+        given = Given(environ, from_file)
+        problems += given.unknown({name for slot in slots for name in slot.variables()})
+        parts = {slot.port: part for slot in slots if (part := slot.read(given, problems)) is not None}
+        if problems:
+            raise SettingsError(problems)
+        lines = tuple(line for slot in slots for line in slot.lines(given, type(parts[slot.port])))
+        return cls(**parts, lines=lines)  # type: ignore[arg-type] # each slot gives one of the classes of its own field
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that were given, to be kept out of what is written."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        values = (value for part in parts if isinstance(part, ports.Part) for _, value in part)
+        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+    @classmethod
+    def defaults(cls) -> Self:
+        """What holds when nothing is set."""
+        return cls.load({}, None)

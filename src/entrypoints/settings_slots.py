@@ -1,0 +1,117 @@
+"""How one port's settings are read: the backend is chosen first, then its class is filled."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ValidationError
+
+from entrypoints.settings_ports import Part
+from entrypoints.settings_sources import Given, Origin, Problem
+from entrypoints.settings_variables import HIDDEN, Choice, Refused, Variable, quoted, text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One variable: its default and its present value as anybody may see them, and where that comes from."""
+
+    port: str
+    variable: Variable
+    default: str
+    shown: str
+    origin: Origin
+    used: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of one port in the settings, and the classes that may fill it."""
+
+    port: str
+    parts: tuple[type[Part], ...]
+    choice: Choice | None
+
+    def variables(self) -> Mapping[str, tuple[Variable, str]]:
+        """All variables of all backends by name, each with the text of its default."""
+        found: dict[str, tuple[Variable, str]] = {}
+        if self.choice is not None:
+            found[self.choice.variable.name] = (self._chooser(self.choice), self.choice.default)
+        for part in self.parts:
+            for name, variable in part.variables():
+                found.setdefault(variable.name, (variable, text_of(part.model_fields[name].default)))
+        return found
+
+    def read(self, given: Given, problems: list[Problem]) -> Part | None:
+        """The chosen class, filled; None when something was wrong, which is then among the problems."""
+        part = self.parts[0] if self.choice is None else self._chosen(self.choice, given, problems)
+        if part is None:
+            return None
+        values = dict(given.values)
+        if self.choice is not None:
+            values.setdefault(self.choice.variable.name, self.choice.default)
+        named = {name: variable for name, variable in part.variables()}  # noqa: C416 - read twice below
+        try:
+            return part(**{name: values[variable.name] for name, variable in named.items() if variable.name in values})
+        except ValidationError as error:
+            mistakes = error.errors(include_url=False)
+        # Outside of the handler: an error of pydantic must not hang on ours as its context, with the value in it.
+        for mistake in mistakes:
+            variable = named[str(mistake["loc"][0])]
+            problems.append(_problem(variable, values.get(variable.name, ""), mistake))
+        return None
+
+    def lines(self, given: Given, chosen: type[Part]) -> Iterator[Line]:
+        """Each variable as it stands now."""
+        used = {variable.name for _, variable in chosen.variables()}
+        for name, (variable, default) in self.variables().items():
+            yield Line(
+                port=self.port,
+                variable=variable,
+                default=default,
+                shown=variable.shown(given.values.get(name, default)),
+                origin=given.origin(name),
+                used=name in used or (self.choice is not None and name == self.choice.variable.name),
+            )
+
+    def _chosen(self, choice: Choice, given: Given, problems: list[Problem]) -> type[Part] | None:
+        value = given.values.get(choice.variable.name, choice.default)
+        backend = choice.resolve(value, given.values)
+        for part in self.parts:
+            if part.model_fields["backend"].default == backend:
+                return part
+        chooser = self._chooser(choice)
+        shown = chooser.shown(value)
+        if backend in choice.later:
+            wrong = f"{quoted(shown)} is not part of this release"
+        else:
+            wrong = f"{quoted(shown)} is not known" if shown != HIDDEN else "the value (not shown) is not known"
+        problems.append(Problem(chooser.name, wrong, chooser.allowed))
+        return None
+
+    def _chooser(self, choice: Choice) -> Variable:
+        if choice.variable.allowed:
+            return choice.variable
+        names = (*choice.also, *(str(part.model_fields["backend"].default) for part in self.parts))
+        return Variable(choice.variable.name, choice.variable.meaning, ", ".join(names))
+
+
+def slots_of(settings: type) -> Iterator[Slot]:
+    """The slots that a class of settings declares, in its order."""
+    for port, hint in get_type_hints(settings, include_extras=True).items():
+        choice = next((mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Choice)), None)
+        kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        parts = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+        if all(isinstance(part, type) and issubclass(part, Part) for part in parts):
+            yield Slot(port, parts, choice)
+
+
+def _problem(variable: Variable, value: str, mistake: Mapping[str, Any]) -> Problem:
+    if mistake["type"] == "missing":
+        return Problem(variable.name, "is missing", variable.allowed)
+    shown = variable.shown(value)
+    what = quoted(shown) if shown != HIDDEN else "the value (not shown)"
+    reason = mistake.get("ctx", {}).get("error")
+    return Problem(
+        variable.name, f"{what} {reason if isinstance(reason, Refused) else 'is not allowed'}", variable.allowed
+    )

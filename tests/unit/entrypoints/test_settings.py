@@ -1,0 +1,416 @@
+import json
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+
+from entrypoints.settings import Settings, SettingsError
+from entrypoints.settings_ports import (
+    BackgroundTaskQueue,
+    LogMailer,
+    MemoryBroker,
+    MemoryCache,
+    MemoryMailer,
+    MemoryPersistence,
+    MemoryTaskQueue,
+    NoIdentity,
+    OpenMeteo,
+    OpenWeather,
+    Part,
+    SampleWeather,
+    SqlitePersistence,
+)
+from entrypoints.settings_report import env_example
+from entrypoints.settings_slots import Slot
+from entrypoints.settings_sources import Given, Origin, Problem
+from entrypoints.settings_variables import Rate, Variable, masked
+
+ROOT = Path(__file__).parents[3]
+CANARY = "canary-7f3a9c"
+
+
+def refused(**environ: str) -> tuple[Problem, ...]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(environ, None)
+    return caught.value.problems
+
+
+def test_what_holds_when_nothing_is_set() -> None:
+    settings = Settings.load({}, None)
+
+    assert settings.persistence == SqlitePersistence(path=Path("crossdock.db"))
+    assert settings.event_broker == MemoryBroker(topic_prefix="", consumer_group="crossdock", partitions=12)
+    assert settings.task_queue == BackgroundTaskQueue()
+    assert (settings.delivery.max_attempts, settings.delivery.retry_delay) == (8, 1)
+    assert isinstance(settings.weather, OpenMeteo)
+    assert (settings.weather.ttl, settings.weather.stale, settings.weather.quota) == (600, 3600, Rate(60, 60))
+    assert settings.cache == MemoryCache()
+    assert settings.mailer == LogMailer()
+    assert settings.identity == NoIdentity()
+    assert (settings.server.host, settings.server.port, settings.server.grace) == ("127.0.0.1", 8000, 10)
+    assert settings.server.operator_token is None
+    assert (settings.logging.format, settings.logging.level) == ("auto", "info")
+    assert settings.faults.armed == ""
+
+
+@pytest.mark.parametrize(
+    ("port", "variable", "value", "chosen"),
+    [
+        ("persistence", "DATABASE_URL", "sqlite:///orders.db", SqlitePersistence),
+        ("persistence", "DATABASE_URL", "memory://", MemoryPersistence),
+        ("event_broker", "CROSSDOCK_EVENT_BROKER", "memory", MemoryBroker),
+        ("task_queue", "CROSSDOCK_TASK_QUEUE", "background", BackgroundTaskQueue),
+        ("task_queue", "CROSSDOCK_TASK_QUEUE", "memory", MemoryTaskQueue),
+        ("weather", "CROSSDOCK_WEATHER", "auto", OpenMeteo),
+        ("weather", "CROSSDOCK_WEATHER", "openweather", OpenWeather),
+        ("weather", "CROSSDOCK_WEATHER", "open_meteo", OpenMeteo),
+        ("weather", "CROSSDOCK_WEATHER", "sample", SampleWeather),
+        ("cache", "CROSSDOCK_CACHE", "memory", MemoryCache),
+        ("mailer", "CROSSDOCK_MAILER", "log", LogMailer),
+        ("mailer", "CROSSDOCK_MAILER", "memory", MemoryMailer),
+        ("identity", "CROSSDOCK_IDENTITY", "none", NoIdentity),
+    ],
+)
+def test_a_backend_is_chosen_by_one_variable(port: str, variable: str, value: str, chosen: type[Part]) -> None:
+    settings = Settings.load({variable: value}, None)
+
+    assert type(getattr(settings, port)) is chosen
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        (
+            "DATABASE_URL",
+            "postgresql://localhost/crossdock",
+            "sqlite:///relative.db, sqlite:////absolute.db, memory://",
+        ),
+        ("CROSSDOCK_EVENT_BROKER", "kafka", "memory"),
+        ("CROSSDOCK_EVENT_BROKER", "rabbitmq", "memory"),
+        ("CROSSDOCK_TASK_QUEUE", "celery", "background, memory"),
+        ("CROSSDOCK_CACHE", "redis", "memory"),
+        ("CROSSDOCK_CACHE", "memcached", "memory"),
+        ("CROSSDOCK_MAILER", "smtp", "log, memory"),
+        ("CROSSDOCK_IDENTITY", "oidc", "none"),
+        ("CROSSDOCK_RATE_LIMIT", "100/second", "empty (off)"),
+    ],
+)
+def test_what_is_not_part_of_this_release_is_refused_by_that_name(variable: str, value: str, allowed: str) -> None:
+    problems = refused(**{variable: value})
+
+    assert problems == (Problem(variable, f"'{value}' is not part of this release", allowed),)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "orders.db"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "sqlite://orders.db"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite:///orders.db?mode=ro"),
+        ("DATABASE_URL", "sqlite:////var/lib/"),
+        ("DATABASE_URL", "memory://somewhere"),
+        ("DATABASE_URL", "mysql://localhost/crossdock"),
+        ("CROSSDOCK_EVENT_BROKER", "nats"),
+        ("CROSSDOCK_EVENT_BROKER", "Memory"),
+        ("CROSSDOCK_TOPIC_PREFIX", "staging/"),
+        ("CROSSDOCK_TOPIC_PREFIX", "x" * 101),
+        ("CROSSDOCK_CONSUMER_GROUP", "two words"),
+        ("CROSSDOCK_PARTITIONS", "0"),
+        ("CROSSDOCK_PARTITIONS", "1025"),
+        ("CROSSDOCK_PARTITIONS", "twelve"),
+        ("CROSSDOCK_PARTITIONS", "1.5"),
+        ("CROSSDOCK_MAX_ATTEMPTS", "0"),
+        ("CROSSDOCK_RETRY_DELAY", "-1"),
+        ("CROSSDOCK_RETRY_DELAY", "61"),
+        ("CROSSDOCK_RETRY_DELAY", "nan"),
+        ("CROSSDOCK_TASK_QUEUE", "threads"),
+        ("CROSSDOCK_WEATHER", "guess"),
+        ("CROSSDOCK_WEATHER_TTL", "0"),
+        ("CROSSDOCK_WEATHER_STALE", "-1"),
+        ("CROSSDOCK_WEATHER_QUOTA", "60"),
+        ("CROSSDOCK_WEATHER_QUOTA", "0/minute"),
+        ("CROSSDOCK_WEATHER_QUOTA", "60/fortnight"),
+        ("CROSSDOCK_CACHE", "disk"),
+        ("CROSSDOCK_MAILER", "pigeon"),
+        ("CROSSDOCK_IDENTITY", "basic"),
+        ("OPEN_METEO_GEOCODING_URL", "geocoding-api.example"),
+        ("OPEN_METEO_GEOCODING_URL", "ftp://api.example/v1"),
+        ("OPEN_METEO_FORECAST_URL", "http://api.example/v1"),
+        ("OPEN_METEO_FORECAST_URL", "http://localhost.example/v1"),
+        ("OPEN_METEO_FORECAST_URL", "https://api.example/v1?units=metric"),
+        ("OPEN_METEO_FORECAST_URL", "https://api.example/v1#now"),
+        ("OPEN_METEO_FORECAST_URL", "https://api.example:port/v1"),
+        ("OPEN_METEO_FORECAST_URL", "https://[::1/v1"),
+        ("HOST", "two words"),
+        ("HOST", "a..b"),
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("CROSSDOCK_GRACE", "-1"),
+        ("CROSSDOCK_GRACE", "inf"),
+        ("CROSSDOCK_LOG_FORMAT", "xml"),
+        ("CROSSDOCK_LOG_LEVEL", "loud"),
+        ("CROSSDOCK_FAULT", "api.before-commit"),
+        ("CROSSDOCK_FAULT", "api.before-commit:explode"),
+        ("CROSSDOCK_FAULT", "api.before-commit:kill:0"),
+        ("CROSSDOCK_FAULT", "no.such-point:kill"),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_is_allowed(variable: str, value: str) -> None:
+    (problem,) = refused(**{variable: value})
+
+    assert problem.variable == variable
+    assert problem.wrong
+    assert problem.allowed
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "sqlite:////var/lib/crossdock/orders.db"),
+        ("CROSSDOCK_TOPIC_PREFIX", "staging."),
+        ("CROSSDOCK_RETRY_DELAY", "0.01"),
+        ("CROSSDOCK_WEATHER_STALE", "0"),
+        ("CROSSDOCK_WEATHER_QUOTA", "1000/day"),
+        ("OPEN_METEO_FORECAST_URL", "http://127.0.0.1:8099/v1/forecast"),
+        ("OPEN_METEO_FORECAST_URL", "http://[::1]:8099/v1/forecast"),
+        ("OPEN_METEO_FORECAST_URL", "http://localhost:8099"),
+        ("HOST", "0.0.0.0"),
+        ("HOST", "::"),
+        ("PORT", "0"),
+        ("CROSSDOCK_GRACE", "0.5"),
+        ("CROSSDOCK_FAULT", "relay.after-claim:freeze"),
+        ("CROSSDOCK_FAULT", "commit.mid-batch:kill:3"),
+    ],
+)
+def test_an_unusual_value_that_makes_sense_is_taken(variable: str, value: str) -> None:
+    settings = Settings.load({variable: value}, None)
+
+    (line,) = (line for line in settings.lines if line.variable.name == variable)
+    assert (line.shown, line.origin) == (value, Origin.ENVIRONMENT)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    problems = refused(PORT="x", CROSSDOCK_CACHE="redis", CROSSDOCK_CASH="memory", DATABASE_URL="mysql://h/d")
+
+    assert {problem.variable for problem in problems} == {"PORT", "CROSSDOCK_CACHE", "CROSSDOCK_CASH", "DATABASE_URL"}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("CROSSDOCK_EVENT_BROKR", "is unknown; did you mean CROSSDOCK_EVENT_BROKER?"),
+        ("crossdock_cache", "is unknown; did you mean CROSSDOCK_CACHE?"),
+        ("CROSSDOCK_QQQ", "is unknown"),
+    ],
+)
+def test_an_unknown_name_with_our_prefix_is_told_with_the_nearest_that_exists(name: str, wrong: str) -> None:
+    (problem,) = refused(**{name: CANARY})
+
+    assert (problem.variable, problem.wrong) == (name, wrong)
+
+
+def test_names_without_our_prefix_belong_to_others() -> None:
+    Settings.load({"KAFKA_BOOTSTRAP_SERVERS": "elsewhere:9092", "OTEL_SDK_DISABLED": "true", "HOME": "/"}, None)
+
+
+def test_a_missing_value_is_told_as_missing() -> None:
+    class Smtp(Part):
+        password: Annotated[str, Variable("SMTP_PASSWORD", "what it says", "a password", secret=True)]
+
+    problems: list[Problem] = []
+
+    read = Slot("mailer", (Smtp,), choice=None).read(Given({}, {}), problems)
+
+    assert read is None
+    assert problems == [Problem("SMTP_PASSWORD", "is missing", "a password")]
+
+
+def test_the_environment_wins_over_the_file_and_both_are_remembered(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("PORT=8001\nCROSSDOCK_GRACE=5\n")
+
+    settings = Settings.load({"PORT": "8002"}, dotenv)
+
+    assert (settings.server.port, settings.server.grace) == (8002, 5)
+    origins = {line.variable.name: line.origin for line in settings.lines}
+    assert origins["PORT"] is Origin.ENVIRONMENT
+    assert origins["CROSSDOCK_GRACE"] is Origin.DOTENV
+    assert origins["HOST"] is Origin.DEFAULT
+
+
+def test_an_empty_variable_counts_as_none_and_hides_the_one_in_the_file(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("CROSSDOCK_TOPIC_PREFIX=staging.\n")
+
+    settings = Settings.load({"CROSSDOCK_TOPIC_PREFIX": "", "PORT": " "}, dotenv)
+
+    assert settings.event_broker.topic_prefix == ""
+    assert settings.server.port == 8000
+
+
+def test_a_dollar_in_the_file_is_a_dollar(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("CROSSDOCK_OPERATOR_TOKEN=a${PORT}b\n")
+
+    settings = Settings.load({"PORT": "8001"}, dotenv)
+
+    assert settings.secrets == ("a${PORT}b",)
+
+
+@pytest.mark.parametrize("content", [b"PORT=8001\n'no name' and no value\n", b"PORT=\xff\xfe\n"])
+def test_a_file_that_cannot_be_read_is_a_problem_and_not_passed_over(tmp_path: Path, content: bytes) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes(content)
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({}, dotenv)
+
+    assert [problem.variable.split()[0] for problem in caught.value.problems] == [".env"]
+
+
+def test_no_file_is_no_problem(tmp_path: Path) -> None:
+    settings = Settings.load({}, tmp_path / ".env")
+
+    assert settings == Settings.defaults()
+
+
+def test_auto_is_openweather_once_its_key_is_set() -> None:
+    settings = Settings.load({"OPEN_WEATHER_API_KEY": CANARY}, None)
+
+    assert isinstance(settings.weather, OpenWeather)
+    assert settings.weather.key is not None
+    assert settings.weather.key.get_secret_value() == CANARY
+
+
+def test_openweather_without_its_key_starts_all_the_same() -> None:
+    settings = Settings.load({"CROSSDOCK_WEATHER": "openweather"}, None)
+
+    assert isinstance(settings.weather, OpenWeather)
+    assert settings.weather.key is None
+
+
+@pytest.mark.parametrize(
+    ("host", "on_loopback"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("10.0.0.7", False),
+        ("db.example", False),
+    ],
+)
+def test_whether_only_this_machine_can_reach_the_service_is_known(host: str, on_loopback: bool) -> None:
+    settings = Settings.load({"HOST": host}, None)
+
+    assert settings.server.on_loopback is on_loopback
+
+
+SECRETS = {"OPEN_WEATHER_API_KEY": f"{CANARY}-key", "CROSSDOCK_OPERATOR_TOKEN": f"{CANARY}-token"}
+
+
+def test_secrets_that_are_good_are_shown_nowhere() -> None:
+    settings = Settings.load(SECRETS, None)
+
+    shown = [
+        repr(settings),
+        str(settings),
+        settings.weather.model_dump_json(),
+        settings.server.model_dump_json(),
+        json.dumps([line.shown for line in settings.lines]),
+    ]
+    assert not [text for text in shown if CANARY in text]
+    assert set(settings.secrets) == set(SECRETS.values())
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OPEN_WEATHER_API_KEY": f"{CANARY} with a blank"},
+        {"CROSSDOCK_OPERATOR_TOKEN": f"{CANARY}\x07"},
+        {"CROSSDOCK_OPERATOR_TOKEN": f"{CANARY}ü"},
+        {"CROSSDOCK_OPERATOR_TOKEN": CANARY * 100},
+        {"CROSSDOCK_OPERATER_TOKEN": CANARY},
+        {"DATABASE_URL": f"postgresql://app:{CANARY}@db.example:5432/crossdock"},
+        {"DATABASE_URL": f"postgresql://app:{CANARY}%40@db.example/crossdock"},
+        {"DATABASE_URL": f"postgresql://app:p/{CANARY}@db.example/crossdock"},
+        {"DATABASE_URL": f"postgresql://app:x@{CANARY}@db.example/crossdock"},
+        {"DATABASE_URL": f"postgresql://{CANARY}@db.example/crossdock"},
+        {"DATABASE_URL": f"postgresql://db.example/crossdock?password={CANARY}"},
+        {"DATABASE_URL": f"postgresql://app:{CANARY}"},
+        {"DATABASE_URL": f"mysql://app:{CANARY}@db.example/crossdock"},
+        {"DATABASE_URL": f"app:{CANARY}@db.example/crossdock"},
+        {"DATABASE_URL": CANARY},
+        {"DATABASE_URL": f"sqlite://app:{CANARY}@/crossdock"},
+        {"OPEN_WEATHER_URL": f"https://user:{CANARY}@api.example/v1"},
+        {"OPEN_WEATHER_URL": f"https://user:{CANARY}"},
+        {"OPEN_WEATHER_URL": f"https://api.example/v1?apikey={CANARY}"},
+        {"HOST": f"user:{CANARY}@api.example"},
+    ],
+)
+def test_secrets_that_are_refused_are_shown_nowhere(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({**SECRETS, **environ}, None)
+
+    error = caught.value
+    assert error.__context__ is None
+    shown = [str(error), repr(error), repr(error.problems), "".join(traceback.format_exception(error))]
+    assert not [text for text in shown if CANARY in text]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("amqp://guest:guest@localhost:5672/", "amqp://guest:***@localhost:5672/"),
+        ("https://abc123@sentry.example/1", "https://***@sentry.example/1"),
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("http://[::1]:8099/v1", "http://[::1]:8099/v1"),
+        ("https://api.example/v1?appid=1", "https://api.example/v1?***"),
+        ("localhost:9092", "localhost:9092"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_shown_without_its_password(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+def test_a_value_that_was_set_and_is_not_used_is_told_apart() -> None:
+    settings = Settings.load({"OPEN_WEATHER_API_KEY": CANARY, "CROSSDOCK_WEATHER": "sample"}, None)
+
+    (line,) = (line for line in settings.lines if line.variable.name == "OPEN_WEATHER_API_KEY")
+    assert (line.shown, line.origin, line.used) == ("***", Origin.ENVIRONMENT, False)
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = Settings.defaults()
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.server.port = 1
+    with pytest.raises(AttributeError):
+        settings.server = settings.server  # type: ignore[misc]
+
+
+def test_the_example_file_is_current() -> None:
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_example(), "run `make env`"
+
+
+def test_the_example_file_names_each_setting_and_changes_none(tmp_path: Path) -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    taken = tmp_path / ".env"
+    taken.write_text(
+        "\n".join(
+            line.removeprefix("#") if line.startswith("#") and line[1:2].isupper() else line
+            for line in example.splitlines()
+        )
+    )
+
+    settings = Settings.load({}, taken)
+
+    assert all(f"\n#{line.variable.name}=" in example for line in settings.lines)
+    assert settings.server == Settings.defaults().server
+    assert settings.weather == Settings.defaults().weather
