@@ -19,4 +19,5 @@ def check_revision(connection: sqlite3.Connection) -> None:
     """Raise `Rejected` when the schema is older than this program."""
     stored = stored_revision(connection)
     if stored is None or stored in REVISIONS[1:]:
-        raise Rejected(f"the database schema is {stored or 'empty'}, this program needs {REVISIONS[0]}")
+        found = stored or "empty"
+        raise Rejected(f"the database schema is {found}, this program needs {REVISIONS[0]}: run `crossdock migrate`")

@@ -1,0 +1,336 @@
+"""One HTTP client for every adapter that asks an outside API.
+
+Whatever the other side decides is bounded: connections, time, bytes. Redirects are not followed, compressed answers not
+unpacked, the environment's proxies not used. No error, log line or traceback shows a parameter that was called secret.
+
+It stands on httpx's transport, not on its client: the client keeps cookies, builds the next request of a redirect even
+when it is not to follow it, and logs every address with its query.
+"""
+
+import asyncio
+import logging
+import re
+import ssl
+from collections.abc import Collection, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, TypeVar
+
+import httpx
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from ports.clock import Clock
+from ports.errors import PortError, Rejected, Unavailable
+
+RETRY_AFTER_MOST: Final = 60.0  # seconds; whoever asks for more patience is asked again sooner
+
+# Every exception of httpx has its row. What a network or a server may cure by itself is Unavailable.
+ERRORS: Final[Mapping[type[Exception], type[PortError]]] = {
+    httpx.HTTPError: Unavailable,
+    httpx.RequestError: Unavailable,
+    httpx.TransportError: Unavailable,
+    httpx.TimeoutException: Unavailable,
+    httpx.ConnectTimeout: Unavailable,
+    httpx.ReadTimeout: Unavailable,
+    httpx.WriteTimeout: Unavailable,
+    httpx.PoolTimeout: Unavailable,
+    httpx.NetworkError: Unavailable,
+    httpx.ConnectError: Unavailable,  # a TLS handshake that failed, too
+    httpx.ReadError: Unavailable,
+    httpx.WriteError: Unavailable,
+    httpx.CloseError: Unavailable,
+    httpx.ProxyError: Unavailable,
+    httpx.ProtocolError: Unavailable,
+    httpx.RemoteProtocolError: Unavailable,  # mostly an answer that was cut off
+    httpx.LocalProtocolError: Rejected,
+    httpx.UnsupportedProtocol: Rejected,
+    httpx.DecodingError: Rejected,
+    httpx.TooManyRedirects: Rejected,
+    httpx.HTTPStatusError: Rejected,
+    httpx.InvalidURL: Rejected,
+    httpx.CookieConflict: Rejected,
+    httpx.StreamError: Rejected,
+    httpx.StreamConsumed: Rejected,
+    httpx.StreamClosed: Rejected,
+    httpx.ResponseNotRead: Rejected,
+    httpx.RequestNotRead: Rejected,
+    OSError: Unavailable,  # should one get past httpx
+}
+
+_UNAVAILABLE_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
+_SECONDS: Final = re.compile(r"[0-9]+")
+# Their lines of DEBUG show headers and broken status lines, and both may repeat the query.
+_TALKATIVE_LOGGERS: Final = tuple(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+def error_for(error: BaseException) -> type[PortError] | None:
+    """The port's word for an exception, or for the nearest of its parents that has one; None when none has."""
+    return next((ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS), None)
+
+
+def error_for_status(status: int) -> type[PortError]:
+    """The port's word for a status that nobody asked for."""
+    return Unavailable if status in _UNAVAILABLE_STATUSES else Rejected
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """The seconds that a ``Retry-After`` asks for (RFC 9110 §10.2.3: a number or a date), at most `RETRY_AFTER_MOST`.
+
+    None when there is none, or one without meaning.
+    """
+    if value is None:
+        return None
+    if _SECONDS.fullmatch(value.strip()):
+        return min(float(value), RETRY_AFTER_MOST)
+    try:
+        date = parsedate_to_datetime(value)
+        seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_MOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, with a status that was expected."""
+
+    host: str
+    status: int
+    body: bytes
+
+    def read(self, shape: type[Shape]) -> Shape:
+        """The body as JSON of this shape; `Rejected` when it is anything else."""
+        try:
+            return shape.model_validate_json(self.body)
+        except ValidationError as error:
+            # Neither its own words nor the error itself: they quote the answer, and an answer may quote the question.
+            places = sorted({".".join(map(str, row["loc"])) or "body" for row in error.errors()})
+            raise Rejected(f"{self.host} sent an answer that cannot be used: {', '.join(places[:5])}") from None
+
+
+class HttpClient:
+    """Asks once.
+
+    ``connections`` bounds the calls on the wire at once; the seconds are for making a connection, for one wait for
+    bytes to come or go, and for a whole call; ``bytes_most`` is for a body. ``tls`` says whose certificates to trust;
+    without it, those that come with httpx.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        connections: int = 20,
+        connect_seconds: float = 2.0,
+        wait_seconds: float = 3.0,
+        call_seconds: float = 5.0,
+        bytes_most: int = 256 * 1024,
+        user_agent: str = "crossdock",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._clock = clock
+        self._connections = connections
+        self._timeout = httpx.Timeout(wait_seconds, connect=connect_seconds)
+        self._call_seconds = call_seconds
+        self._bytes_most = bytes_most
+        self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
+        self._tls = tls
+        self._pool: _Pool | None = None
+        self._calls: set[_Call] = set()
+
+    async def start(self) -> None:
+        """Load the trusted certificates and make the pool; nothing is connected yet."""
+        for name in _TALKATIVE_LOGGERS:
+            logging.getLogger(name).addFilter(_nothing)
+        limits = httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections)
+        self._pool = _Pool(
+            transport=httpx.AsyncHTTPTransport(verify=self._tls or True, limits=limits, trust_env=False),
+            slots=asyncio.Semaphore(self._connections),
+        )
+
+    async def stop(self) -> None:
+        """End the calls in flight and close every connection; takes no longer than connections take to be made."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        calls = list(self._calls)
+        for call in calls:
+            call.leave()
+        for call in calls:
+            await call.ended()
+        await pool.transport.aclose()
+
+    async def get(
+        self,
+        url: str,
+        parameters: Mapping[str, str],
+        *,
+        secrets: Mapping[str, SecretStr] | None = None,
+        expect: Collection[int] = (200,),
+    ) -> Answer:
+        """Ask ``url`` with these query parameters; ``secrets`` are further ones, seen by nobody but the other side.
+
+        Statuses in ``expect`` are answers; all else is `Unavailable` or `Rejected`, within the seconds of a call.
+        """
+        if self._pool is None:
+            raise RuntimeError("the HTTP client is not started")
+        address = _address(url)
+        if address is None:
+            raise Rejected("the address of an outside API is no URL of HTTP")
+        question = _Question(address, parameters, secrets or {}, expect)
+        call = _Call()
+        task = call.begin(self._exchange(self._pool, question, call))
+        self._calls.add(call)
+        task.add_done_callback(lambda _: self._calls.discard(call))
+        try:
+            await asyncio.wait({task}, timeout=self._call_seconds)
+        finally:
+            call.leave()
+        return _outcome(task, question.address.host)
+
+    async def _exchange(self, pool: "_Pool", question: "_Question", call: "_Call") -> Answer:
+        async with pool.slots:
+            call.connecting()
+            request = httpx.Request(
+                "GET",
+                question.whole_address(),
+                headers=self._headers,
+                extensions={"timeout": self._timeout.as_dict(), "trace": call.trace},
+            )
+            response = await pool.transport.handle_async_request(request)
+            try:
+                return await self._read(question, response)
+            finally:
+                await response.aclose()
+
+    async def _read(self, question: "_Question", response: httpx.Response) -> Answer:
+        host, status = question.address.host, response.status_code
+        if status not in question.expect:
+            if error_for_status(status) is Unavailable:
+                wait = retry_after(response.headers.get("Retry-After"), self._clock.now())
+                raise Unavailable(f"{host} answered {status}", retry_after=wait)
+            raise Rejected(f"{host} answered {status}")
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Rejected(f"{host} sent a compressed answer that was not asked for")
+        body = bytearray()
+        async for piece in response.aiter_raw():
+            body += piece
+            if len(body) > self._bytes_most:
+                raise Rejected(f"{host} sent more than {self._bytes_most} bytes")
+        return Answer(host, status, bytes(body))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """What lives from start to stop."""
+
+    transport: httpx.AsyncHTTPTransport
+    slots: asyncio.Semaphore  # as many as connections: see _Call
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked, with its secrets under cover."""
+
+    address: httpx.URL
+    parameters: Mapping[str, str]
+    secrets: Mapping[str, SecretStr]
+    expect: Collection[int]
+
+    def whole_address(self) -> httpx.URL:
+        """The address with every parameter, to be held by nobody for longer than it takes to ask."""
+        secrets = {name: secret.get_secret_value() for name, secret in self.secrets.items()}
+        return self.address.copy_merge_params({**self.parameters, **secrets})
+
+
+class _Call:
+    """The task of one call, which is only ever ended where that is safe.
+
+    A cancellation that reaches httpx while it chooses or opens a connection leaves that connection in the pool neither
+    used nor free, for ever (encode/httpcore#1093). So a call that was left by its caller is cancelled only while it
+    waits for a slot or moves bytes on a connection of its own; between the two it gives up by itself before it sends
+    anything. No more calls get past the slots than there are connections, so that nobody queues inside of httpx, where
+    a time-out loses connections in the same way.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Answer] | None = None
+        self._left = False
+        self._may_be_cancelled = True
+
+    def begin(self, exchange: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        """Run ``exchange`` in a task that outlives the cancellation of whoever waits for it."""
+        self._task = asyncio.create_task(exchange)
+        self._task.add_done_callback(_look_at_the_error)
+        return self._task
+
+    def connecting(self) -> None:
+        """From here on httpx must not be disturbed, until `trace` hears that the connection is there."""
+        self._may_be_cancelled = False
+
+    async def trace(self, step: str, _: object) -> None:
+        """Follow the steps of httpx (its ``trace`` extension)."""
+        if step == "http11.send_request_headers.started":
+            if self._left:
+                raise httpx.TimeoutException("nobody waits for this answer any more")
+            self._may_be_cancelled = True
+        elif step == "http11.response_closed.started":
+            self._may_be_cancelled = False
+
+    def leave(self) -> None:
+        """Nobody waits any more: end the task now if it may be, else as soon as it may."""
+        self._left = True
+        if self._may_be_cancelled and self._task is not None:
+            self._may_be_cancelled = False
+            self._task.cancel()
+
+    async def ended(self) -> None:
+        """Return when the task has ended."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+
+def _address(url: str) -> httpx.URL | None:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        return None
+    return address if address.scheme in {"http", "https"} and address.host and (address.port or 0) < 0x10000 else None
+
+
+def _outcome(task: asyncio.Task[Answer], host: str) -> Answer:
+    if not task.done() or task.cancelled():
+        raise Unavailable(f"{host} did not answer in time")
+    error = task.exception()
+    if error is None:
+        return task.result()
+    if isinstance(error, PortError):
+        raise error.with_traceback(None)  # its frames hold the whole address
+    kind = error_for(error)
+    if kind is None:
+        raise error
+    raise kind(f"{host} could not be asked: {type(error).__name__}") from _covered(error)
+
+
+def _covered(error: BaseException) -> BaseException:
+    """The error without what may show the request: its frames, its own causes, and words that quote the other side.
+
+    The words of the network and of time-outs come from this machine and tell the operator what to look at.
+    """
+    if not isinstance(error, (httpx.NetworkError, httpx.TimeoutException)):
+        error.args = ()
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _look_at_the_error(task: asyncio.Task[Answer]) -> None:
+    """Or asyncio complains about the error of a call that was left."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
