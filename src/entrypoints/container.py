@@ -45,6 +45,7 @@ from ports.persistence import Persistence
 from ports.task_queue import TaskQueue
 from ports.weather import WeatherProvider
 
+TASKS_WAITING_MOST = 10_000  # some 15 MB; beyond, tasks wait in their rows alone
 TOPICS = tuple(sorted({event.topic for event in EVENT_TYPES}))
 
 
@@ -84,7 +85,7 @@ def _memory_broker(settings: Settings, ids: Ids) -> EventBroker:
 def _background(settings: Settings, perform: Perform) -> TaskQueue:
     from adapters.task_queue.background import BackgroundTaskQueue
 
-    return BackgroundTaskQueue(perform, grace=settings.server.grace / 2)
+    return BackgroundTaskQueue(perform, most_waiting=TASKS_WAITING_MOST, grace=settings.server.grace / 2)
 
 
 def _memory_task_queue(perform: Perform) -> TaskQueue:
@@ -242,7 +243,7 @@ class Container(containers.DeclarativeContainer):
     work = providers.Dict(
         {tasks.SendWelcomeEmail: send_welcome_email, tasks.SendOrderConfirmation: send_order_confirmation}
     )
-    perform = providers.Singleton(Perform, persistence, clock, work, process=process, attempts=attempts)
+    perform = providers.Singleton(Perform, persistence, clock, work, process=process, attempts=attempts, pace=pace)
     task_queue = _by_backend(
         "task_queue",
         settings,

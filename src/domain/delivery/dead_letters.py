@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from domain.delivery.unit_of_work import Listener
+from domain.delivery.unit_of_work import Listener, tell
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane, State
@@ -61,8 +61,7 @@ class DeadLetters:
                 await self._persistence.commit(writes)
             except Conflict:
                 continue  # its lane has moved on, or another desk was first: look again
-            for listener in self.listeners:
-                await listener([changed])
+            await tell(self.listeners, [changed])
             return
 
     async def _lane_of(self, delivery: Delivery) -> list[Write]:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from domain.delivery.attempts import Outage
+from domain.delivery.failures import is_told_to_end
 from domain.delivery.pace import Pace
 from ports.clock import Clock
 from ports.errors import Unavailable
@@ -55,7 +56,9 @@ class Loop:
                 delay = self._outage.next_delay(error.retry_after)
                 log.warning("%s waits %.1f s: %s", self.name, delay, error)
                 await self._clock.sleep(delay)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_told_to_end():
+                    raise
                 self.trouble = f"{type(error).__name__}: see the log"
                 delay = self._outage.next_delay()
                 log.exception("%s failed and goes on in %.1f s", self.name, delay)

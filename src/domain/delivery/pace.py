@@ -3,7 +3,7 @@
 from ports.clock import Clock
 
 MANY = 8  # requests in flight: fewer leave the processor idle now and then, and delivery costs them nothing
-REST_LEAST = 0.05  # seconds; also lets work gather, and many handled at once cost a fraction of one by one
+REST_LEAST = 0.2  # seconds; also lets work gather, and many handled at once cost a fraction of one by one
 REST_MOST = 1.0
 
 
@@ -18,7 +18,12 @@ class Pace:
         self._clock = clock
         self.in_flight = 0  # kept by whoever answers requests
 
-    async def rest(self, worked: float) -> None:
+    @property
+    def is_pressed(self) -> bool:
+        """Whether many requests wait for their answer."""
+        return self.in_flight >= MANY
+
+    async def rest(self, worked: float = 0.0) -> None:
         """Rest after ``worked`` seconds, if there is a reason to."""
-        if self.in_flight >= MANY:
+        if self.is_pressed:
             await self._clock.sleep(min(max(2 * worked, REST_LEAST), REST_MOST))

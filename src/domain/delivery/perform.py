@@ -1,22 +1,23 @@
 """Performs tasks. Our row is the truth; whatever brought a task here only carried its id."""
 
-import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from domain.delivery.attempts import Attempts, Outage
+from domain.delivery.failures import bounded, reason, together
+from domain.delivery.pace import Pace
 from domain.delivery.unit_of_work import CLAIM_SECONDS
-from domain.model.errors import Refusal
 from domain.model.tasks import TASK_TYPES, Task
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane
 from ports.errors import Conflict, Rejected, Unavailable, Unknown
-from ports.persistence import Persistence, Remove, Replace, Traffic, Write
+from ports.persistence import Persistence, Remove, Replace, Traffic
 
 log = logging.getLogger("crossdock.tasks")
 
@@ -41,13 +42,15 @@ class Perform:
         *,
         process: str,
         attempts: Attempts,
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace or Pace(clock)
         self._persistence = persistence
         self._clock = clock
         self._work = {type_.name: (type_, work[type_]) for type_ in TASK_TYPES if type_ in work}
         self._process = process
         self._attempts = attempts
-        self._outage = Outage()
+        self._outage = Outage()  # of what the work needs
         self._in_hand: dict[str, Delivery] = {}
 
     async def by_id(self, id: str, token: int) -> None:
@@ -58,6 +61,9 @@ class Perform:
 
     async def __call__(self, task: Delivery) -> None:
         """Perform it, unless another has it. What the work raises is marked on the row and not raised."""
+        if task.id in self._in_hand:
+            return  # given twice
+        await self._pace.rest()
         claimed = await self._claim(task)
         if claimed is None:
             return
@@ -72,19 +78,26 @@ class Perform:
 
     async def renew(self) -> bool:
         """Renew the claims of what is in hand; to be called every few seconds."""
-        until = self._clock.now() + timedelta(seconds=CLAIM_SECONDS)
-        for task in list(self._in_hand.values()):
-            if task.due_at - self._clock.now() > timedelta(seconds=CLAIM_SECONDS - RENEW_SECONDS):
-                continue
-            renewed = task.due(until)
-            try:
-                await self._persistence.commit([Replace(renewed, task.token)], traffic=Traffic.CONSUMER)
-            except Conflict:
-                log.warning("task %s is not ours any more", task.id)
-                continue
-            if task.id in self._in_hand:
-                self._in_hand[task.id] = renewed
+        late = self._clock.now() + timedelta(seconds=CLAIM_SECONDS - RENEW_SECONDS)
+        await together(self._renew(task) for task in list(self._in_hand.values()) if task.due_at <= late)
         return False
+
+    async def _renew(self, task: Delivery) -> None:
+        renewed = task.due(self._clock.now() + timedelta(seconds=CLAIM_SECONDS))
+        found: Delivery | None = renewed
+        try:
+            await self._persistence.commit([Replace(renewed, task.token)], traffic=Traffic.CONSUMER)
+        except Conflict:
+            found = await self._as_renewed(task)
+        if found is not None and task.id in self._in_hand:
+            self._in_hand[task.id] = found
+
+    async def _as_renewed(self, task: Delivery) -> Delivery | None:
+        """The row, if only we have changed it: renewed a moment ago, or with an answer that was lost."""
+        row = await self._persistence.ledger.get(task.id)
+        if row is None or row.token == task.token or (row.holder, row.attempts) != (task.holder, task.attempts):
+            return None
+        return row
 
     async def _claim(self, task: Delivery) -> Delivery | None:
         now = self._clock.now()
@@ -104,52 +117,56 @@ class Perform:
         except (KeyError, TypeError, ValueError) as error:
             return Rejected(f"not a task that this version performs: {error!r}")
         try:
-            async with asyncio.timeout(WORK_SECONDS):
-                await work(parsed)
+            await bounded(work(parsed), WORK_SECONDS)
         except Exception as error:  # whatever it is, the row tells of it
             return error
         return None
 
     async def _mark(self, id: str, failure: Exception | None) -> None:
+        verdict = self._verdict(self._in_hand[id], failure)
+        outage = Outage()
         while True:
             task = self._in_hand[id]
             try:
-                await self._persistence.commit([self._verdict(task, failure)], traffic=Traffic.CONSUMER)
-            except Conflict:
-                log.warning("task %s was taken over before it was marked", id)
-                return
+                if not await self._write(task, verdict):
+                    log.warning("task %s was taken over before it was marked", id)
             except (Unavailable, Unknown) as error:
-                if self._clock.now() >= task.due_at:
+                if self._clock.now() >= self._in_hand[id].due_at:
                     return  # the claim has run out: whoever takes it over marks it
-                await self._clock.sleep(self._outage.next_delay(getattr(error, "retry_after", None)))
+                await self._clock.sleep(outage.next_delay(getattr(error, "retry_after", None)))
             else:
-                self._outage.over()
                 return
 
-    def _verdict(self, task: Delivery, failure: Exception | None) -> Write:
-        now = self._clock.now()
+    async def _write(self, task: Delivery, verdict: Delivery | None) -> bool:
+        """Mark the row; false when it is not ours to mark any more."""
+        ours: Delivery | None = task
+        while ours is not None:
+            token = ours.token
+            write = Remove(ours.id, token) if verdict is None else Replace(replace(verdict, token=token + 1), token)
+            try:
+                await self._persistence.commit([write], traffic=Traffic.CONSUMER)
+            except Conflict:
+                ours = await self._as_renewed(ours)
+            else:
+                return True
+        return False
+
+    def _verdict(self, task: Delivery, failure: Exception | None) -> Delivery | None:
+        """What the row is to become; None: nothing, the task is done."""
+        if not isinstance(failure, Unavailable):
+            self._outage.over()
         if failure is None:
-            return Remove(task.id, task.token)
+            return None
+        now = self._clock.now()
         if isinstance(failure, Unavailable):
             delay = self._outage.next_delay(failure.retry_after)
-            log.warning("task %s %s waits %.1f s: %s", task.name, task.id, delay, failure)
-            changed = task.released(now + timedelta(seconds=delay))
-        else:
-            attempts = max(task.attempts, 1)
-            why = reason(failure)
-            if isinstance(failure, Rejected) or attempts >= self._attempts.most:
-                log.error("task %s %s is dead after %d attempts: %s", task.name, task.id, attempts, why)
-                changed = task.died(why, now, attempts=attempts)
-            else:
-                delay = self._attempts.delay_after(attempts)
-                log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, why)
-                changed = task.failed(why, now, attempts=attempts, due_at=now + timedelta(seconds=delay))
-        return Replace(changed, task.token)
-
-
-def reason(failure: BaseException) -> str:
-    """What is kept of a failure: its kind, and its words in one line."""
-    words = " ".join(str(failure).split())
-    if isinstance(failure, Rejected | Refusal) and words:
-        return words
-    return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
+            log.warning("task %s %s waits %.1f s: %s", task.name, task.id, delay, reason(failure))
+            return task.released(now + timedelta(seconds=delay))
+        attempts = max(task.attempts, 1)
+        why = reason(failure)
+        if isinstance(failure, Rejected) or attempts >= self._attempts.most:
+            log.error("task %s %s is dead after %d attempts: %s", task.name, task.id, attempts, why)
+            return task.died(why, now, attempts=attempts)
+        delay = self._attempts.delay_after(attempts)
+        log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, why)
+        return task.failed(why, now, attempts=attempts, due_at=now + timedelta(seconds=delay))

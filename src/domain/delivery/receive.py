@@ -5,12 +5,13 @@ import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Never
 
 from domain.delivery.attempts import Attempts, Outage
-from domain.delivery.perform import reason
+from domain.delivery.failures import PROCESS_ENDED, bounded, is_told_to_end, reason, storable, together
+from domain.delivery.pace import REST_MOST, Pace
 from domain.delivery.unit_of_work import Recording
 from domain.model.events import Event
 from domain.model.times import from_rfc3339
@@ -40,6 +41,8 @@ BATCH_MOST = 100  # messages of one partition at once
 REMEMBERED = timedelta(days=30)  # how long the inbox knows what it has seen
 PARKED_MOST = 10_000  # messages of one group that we keep; beyond, the backlog stays in the broker
 RERUNS_MOST = 10  # of a reaction that read stale data
+REACTION_SECONDS = 45.0  # a reaction that hangs has failed, and does not hold its partition for ever
+NAME_MOST = 200  # characters of what others name things by; a longer name is known by its hash
 
 Reaction = Callable[[Any, UnitOfWork], Awaitable[None]]
 
@@ -58,12 +61,26 @@ class _Incoming:
     @classmethod
     def of(cls, message: Message) -> "_Incoming":
         event, unreadable = None, None
+        if not all(map(str.isprintable, (*message.attributes, *message.attributes.values()))):
+            attributes = {storable(name): storable(value) for name, value in message.attributes.items()}
+            message = replace(message, attributes=attributes)
         try:
             event = read_event(message)
         except Unreadable as error:
-            unreadable = str(error)
-        id_ = message.attributes.get("id") or f"sha256:{hashlib.sha256(message.body).hexdigest()}"
-        return cls(message, message.attributes.get("source", ""), id_[:200], message.subject, event, unreadable)
+            unreadable = reason(error)
+        id_ = message.attributes.get("id") or _fingerprint(message)
+        subject = None if message.subject is None else _name(message.subject)
+        return cls(message, _name(message.attributes.get("source", "")), _name(id_), subject, event, unreadable)
+
+
+def _name(given: str) -> str:
+    return given if len(given) <= NAME_MOST else f"sha256:{hashlib.sha256(given.encode()).hexdigest()}"
+
+
+def _fingerprint(message: Message) -> str:
+    """What a message without an id is known by."""
+    said = repr((message.topic, sorted(message.attributes.items()), message.body))
+    return f"sha256:{hashlib.sha256(said.encode()).hexdigest()}"
 
 
 class Receive:
@@ -85,7 +102,9 @@ class Receive:
         topics: Sequence[str],
         group: str,
         attempts: Attempts,
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace or Pace(clock)
         self._recording = recording
         self._persistence = recording.persistence
         self._broker = broker
@@ -95,35 +114,51 @@ class Receive:
         self._topics = topics
         self._group = group
         self._attempts = attempts
+        self._noted: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what we took in hand, by partition
+        self._suspects: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what another had when it ended
         self.passed_over = 0  # messages of types that are not ours
 
     async def run(self) -> None:
         """Receive until cancelled; what is in hand then is finished first or comes again."""
         outage = Outage()
         while True:
-            subscription = self._broker.subscribe(self._topics, self._group)
-            in_hand: set[asyncio.Task[None]] = set()
-            checked: set[tuple[str, int]] = set()
             try:
-                while True:
-                    for batch in await subscription.receive(limit=BATCH_MOST):
-                        task = asyncio.create_task(self._see_to(batch, subscription.acknowledge, checked))
-                        in_hand.add(task)
-                        task.add_done_callback(in_hand.discard)
-                    outage.over()
+                await self._receive(outage)
             except Unavailable as error:
                 delay = outage.next_delay(error.retry_after)
                 log.warning("the consumer waits %.1f s: %s", delay, error)
-                await self._clock.sleep(delay)
-            except Exception:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_told_to_end():
+                    raise
                 delay = outage.next_delay()
                 log.exception("the consumer failed and goes on in %.1f s", delay)
-                await self._clock.sleep(delay)
-            finally:
-                for task in in_hand:
-                    task.cancel()
-                await asyncio.gather(*in_hand, return_exceptions=True)
+            await self._clock.sleep(delay)
+
+    async def _receive(self, outage: Outage) -> Never:
+        """Receive as one member of the group."""
+        subscription = self._broker.subscribe(self._topics, self._group)
+        in_hand: set[asyncio.Task[None]] = set()
+        checked: set[tuple[str, int]] = set()
+        try:
+            while True:
+                batches = await subscription.receive(limit=BATCH_MOST)
+                began = self._clock.monotonic()
+                for batch in batches:
+                    task = asyncio.create_task(self._see_to(batch, subscription.acknowledge, checked))
+                    in_hand.add(task)
+                    task.add_done_callback(in_hand.discard)
+                outage.over()
+                if self._pace.is_pressed:
+                    await asyncio.wait(in_hand, timeout=REST_MOST)  # how long it takes says how long to rest
+                    await self._pace.rest(self._clock.monotonic() - began)
+        finally:
+            for task in in_hand:
+                task.cancel()
+            await asyncio.gather(*in_hand, return_exceptions=True)
+            try:
                 await subscription.close()
+            except Exception:
+                log.exception("the consumer could not leave its group")
 
     async def _see_to(
         self,
@@ -144,7 +179,9 @@ class Receive:
                 delay = outage.next_delay(getattr(error, "retry_after", None))
                 log.warning("partition %d of %s pauses %.1f s: %s", batch.partition, batch.topic, delay, error)
                 await self._clock.sleep(delay)
-            except Exception:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_told_to_end():
+                    raise
                 delay = outage.next_delay()
                 log.exception("partition %d of %s goes on in %.1f s", batch.partition, batch.topic, delay)
                 await self._clock.sleep(delay)
@@ -158,34 +195,30 @@ class Receive:
         with the attempt counted before. Raises `Unavailable` or `Unknown` when something could not be done now: calling
         again with the same batch goes on where it stood.
         """
-        incoming = [one for one in map(_Incoming.of, batch.messages) if self._concerns_us(one)]
-        if not incoming:
-            return
+        received = [_Incoming.of(message) for message in batch.messages]
+        incoming = [one for one in received if one.unreadable is not None or type(one.event) in self._reactions]
+        if incoming:
+            await self._handle(batch, incoming, first=first)
+        self.passed_over += sum(one.event is None and one.unreadable is None for one in received)
+
+    async def _handle(self, batch: Batch, incoming: Sequence[_Incoming], *, first: bool) -> None:
         survey = await self._survey(batch.topic, incoming)
         fresh = await self._drop_seen(incoming, survey)
-        suspects: frozenset[str] = frozenset()
+        names = {one.id for one in fresh}
+        partition = (batch.topic, batch.partition)
+        noted, suspects = self._noted[partition], self._suspects[partition]
         if first:
-            had = await self._persistence.ledger.in_hand(self._group, batch.topic, batch.partition)
-            suspects = frozenset(had).intersection(one.id for one in fresh)
-        await self._persistence.commit(
-            [TakeInHand(self._group, batch.topic, batch.partition, [one.id for one in fresh])],
-            traffic=Traffic.CONSUMER,
-        )
+            had = await self._persistence.ledger.in_hand(self._group, *partition)
+            # What we noted ourselves is no sign that a process has ended: we are here, and only had to stop.
+            suspects |= names.intersection(had) - noted
+        noted |= names  # before the commit, whose answer may be lost
+        await self._persistence.commit([TakeInHand(self._group, *partition, sorted(names))], traffic=Traffic.CONSUMER)
+        noted &= names
         lanes: defaultdict[str, list[_Incoming]] = defaultdict(list)
         for one in fresh:
             lanes[one.subject or f"\0{one.source}\0{one.id}"].append(one)
-        results = await asyncio.gather(
-            *(self._handle_lane(lane, survey, suspects) for lane in lanes.values()), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-
-    def _concerns_us(self, one: _Incoming) -> bool:
-        if one.unreadable is not None or type(one.event) in self._reactions:
-            return True
-        self.passed_over += one.event is None
-        return False
+        await together(self._handle_lane(lane, survey, suspects) for lane in lanes.values())
+        suspects.clear()
 
     async def _survey(self, topic: str, incoming: Sequence[_Incoming]) -> Survey:
         return await self._persistence.ledger.survey(
@@ -231,26 +264,26 @@ class Receive:
         if refused or one.event is None:
             return await self._park(one, state, why=refused, dead=True)
         if suspect:
-            return await self._park(one, state, why="the process that had it in hand ended", attempts=1)
+            return await self._park(one, state, why=PROCESS_ENDED, attempts=1)
         work = self._recording(Traffic.CONSUMER)
         reached(CrashPoint.CONSUMER_BEFORE_EFFECT)
         try:
-            await self._reactions[type(one.event)](one.event, work)
+            await bounded(self._reactions[type(one.event)](one.event, work), REACTION_SECONDS)
+            work.writes += [self._remember(one), *self._advance(one, state), *_off_the_outbox(one)]
+            await work.commit()
         except (Unavailable, Unknown, Conflict):
             raise
         except Rejected as error:
             return await self._park(one, state, why=reason(error), dead=True)
         except Exception as error:  # whatever it is, the message is kept and tells of it
             return await self._park(one, state, why=reason(error), attempts=1)
-        work.writes += [self._remember(one), *self._advance(one, state), *_off_the_outbox(one)]
-        await work.commit()
         reached(CrashPoint.CONSUMER_AFTER_EFFECT)
         return LaneState(state.version + 1)
 
     def _too_old(self, message: Message) -> str | None:
         try:
             age = self._clock.now() - from_rfc3339(message.attributes["time"])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             return None  # without a time nobody can say that it is old
         return f"older than the {REMEMBERED.days} days that the inbox remembers" if age > REMEMBERED else None
 

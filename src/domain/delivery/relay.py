@@ -1,18 +1,19 @@
 """Carries recorded events to the broker and recorded tasks to the queue. It never opens a letter."""
 
-import asyncio
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from domain.delivery.attempts import Attempts, Outage
+from domain.delivery.failures import PROCESS_ENDED, reason, together
 from domain.delivery.shares import Shares
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane
 from ports.errors import Conflict, Rejected, Unavailable
 from ports.event_broker import EventBroker, Outcome
-from ports.persistence import Block, Persistence, Remove, Replace, Traffic, Write
+from ports.persistence import Block, HoldLease, Persistence, Remove, Replace, Traffic, Write
 from ports.task_queue import TaskQueue
 
 log = logging.getLogger("crossdock.relay")
@@ -54,12 +55,14 @@ class EventRelay:
         self._declared_at = self._looked_back_at = float("-inf")
 
     async def step(self) -> bool:
-        """Carry one batch; whether there was anything. `Unavailable` when the broker or the store is."""
+        """Carry one batch; whether any of it was taken. `Unavailable` when the broker or the store is."""
         identity = await self._broker.identity()
         await self._declare(identity)
         held = await self._shares.hold(identity)
         if not held:
             return False
+        # From before anything is sent: a lease that is lost meanwhile proves nothing, also when it is ours again.
+        proofs = {partition: self._shares.proof(partition) for partition in held}
         await self._look_back(identity)
         ready = await self._persistence.ledger.ready_events(partitions=sorted(held), limit=EVENTS_AT_ONCE)
         batch = _heads(ready)
@@ -67,16 +70,16 @@ class EventRelay:
             return False
         reached(CrashPoint.RELAY_AFTER_CLAIM)
         reached(CrashPoint.RELAY_BEFORE_PUBLISH)
-        outcomes = await self._broker.publish([delivery.message for delivery in batch])
-        reached(CrashPoint.RELAY_AFTER_PUBLISH)
-        outcomes = await self._judge_alone(batch, outcomes)
+        outcomes = await self._shares.keep_while(self._publish(batch))
         reached(CrashPoint.RELAY_BEFORE_MARK)
-        await self._mark(batch, outcomes, identity)
-        unavailable = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
-        if unavailable:
-            raise Unavailable(
-                f"{len(unavailable)} of {len(batch)} events not taken: {unavailable[0]}"
-            ) from unavailable[0]
+        await self._mark(batch, outcomes, identity, [proofs[each] for each in {one.partition for one in batch}])
+        away = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
+        if not away:
+            return True
+        error = Unavailable(f"{len(away)} of {len(batch)} events not taken: {away[0]}", retry_after=away[0].retry_after)
+        if len(away) == len(batch):
+            raise error from away[0]
+        log.warning("%s", error)  # what is taken does not wait for what is not
         return True
 
     async def stop(self) -> None:
@@ -95,17 +98,36 @@ class EventRelay:
         now = self._clock.monotonic()
         if identity == self._identity and now - self._looked_back_at < LOOK_BACK_SECONDS:
             return
-        caught_up = identity == self._identity and await self._broker.backlog(self._topics, self._group) == 0
+        caught_up = identity == self._identity and await self._is_caught_up()
         before = self._clock.now() - timedelta(seconds=UNHANDLED_SECONDS) if caught_up else None
         while lost := await self._persistence.ledger.sent_events(
             to_other_than=identity, before=before, limit=EVENTS_AT_ONCE
         ):
             log.info("%d events that a broker had and did not bring to us are sent again", len(lost))
-            again = self._clock.now()
-            await self._persistence.commit(
-                [Replace(delivery.ready_again(again), delivery.token) for delivery in lost], traffic=Traffic.RELAY
-            )
+            try:
+                await self._send_again(lost)
+            except Conflict:  # one of them was handled meanwhile, or another relay was first
+                for delivery in lost:
+                    with suppress(Conflict):
+                        await self._send_again([delivery])
         self._identity, self._looked_back_at = identity, now
+
+    async def _send_again(self, lost: Sequence[Delivery]) -> None:
+        now = self._clock.now()
+        writes = [Replace(delivery.ready_again(now), delivery.token) for delivery in lost]
+        await self._persistence.commit(writes, traffic=Traffic.RELAY)
+
+    async def _is_caught_up(self) -> bool:
+        try:
+            return await self._broker.backlog(self._topics, self._group) == 0
+        except Unavailable as error:  # a broker may well take messages and not be able to count them
+            log.warning("whether our group is caught up is not known: %s", error)
+            return False
+
+    async def _publish(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        outcomes = await self._broker.publish([delivery.message for delivery in batch])
+        reached(CrashPoint.RELAY_AFTER_PUBLISH)
+        return await self._judge_alone(batch, outcomes)
 
     async def _judge_alone(self, batch: Sequence[Delivery], outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         """A rejection counts only for a message that was sent alone: in company it may be another's fault."""
@@ -118,7 +140,9 @@ class EventRelay:
             judged.append(outcome)
         return judged
 
-    async def _mark(self, batch: Sequence[Delivery], outcomes: Sequence[Outcome], identity: str) -> None:
+    async def _mark(
+        self, batch: Sequence[Delivery], outcomes: Sequence[Outcome], identity: str, proofs: Sequence[HoldLease]
+    ) -> None:
         now = self._clock.now()
         writes: list[Write] = []
         for delivery, outcome in zip(batch, outcomes, strict=True):
@@ -127,13 +151,13 @@ class EventRelay:
             elif outcome is None:
                 writes.append(Remove(delivery.id, None))
             elif isinstance(outcome, Rejected):
-                log.error("event %s is dead: %s", delivery.id, outcome)
-                writes.append(Replace(delivery.died(str(outcome), now, attempts=delivery.attempts + 1), delivery.token))
+                why = reason(outcome)
+                log.error("event %s is dead: %s", delivery.id, why)
+                writes.append(Replace(delivery.died(why, now, attempts=delivery.attempts + 1), delivery.token))
                 if delivery.ordering_key is not None:
                     writes.append(Block(delivery.ordering_key))
         if not writes:
             return
-        proofs = [self._shares.proof(partition) for partition in sorted({delivery.partition for delivery in batch})]
         try:
             await self._persistence.commit([*proofs, *writes], traffic=Traffic.RELAY)
         except Conflict:
@@ -142,7 +166,7 @@ class EventRelay:
 
 
 class TaskRelay:
-    """Hands due tasks to the queue, and those whose claim has run out again."""
+    """Hands due tasks to the queue; a claim that ran out is a failed attempt, and the task is due again later."""
 
     def __init__(self, persistence: Persistence, queue: TaskQueue, clock: Clock, *, attempts: Attempts) -> None:
         self._persistence = persistence
@@ -166,32 +190,34 @@ class TaskRelay:
             return True
         delay = self._outage.next_delay(None)
         later = self._clock.now() + timedelta(seconds=delay)
-        await asyncio.gather(
-            *(
-                self._change(
-                    task.died(str(outcome), now, attempts=task.attempts + 1)
-                    if isinstance(outcome, Rejected)
-                    else task.due(later)
-                )
-                for task, outcome in refused
+        await together(
+            self._change(
+                task.died(reason(outcome), now, attempts=task.attempts + 1)
+                if isinstance(outcome, Rejected)
+                else task.due(later)
             )
+            for task, outcome in refused
         )
         return True
 
     async def _take(self, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
         """Note that these are handed over, before they are: what is noted and not handed over comes due again."""
         until = now + timedelta(seconds=RESEND_SECONDS)
-        handed: list[Delivery] = []
-        worn_out: list[Delivery] = []
-        for task in due:
-            found = task.claim_ran_out()
-            if task.holder is not None and found.attempts >= self._attempts.most:
-                why = "each process that worked on it ended before it was done"
-                worn_out.append(found.died(why, now, attempts=found.attempts))
-            else:
-                handed.append(found.handed_over(until))
-        changed = await asyncio.gather(*(self._change(task) for task in (*handed, *worn_out)))
+        handed = [task.handed_over(until) for task in due if task.holder is None]
+        ran_out = [self._ran_out(task, now) for task in due if task.holder is not None]
+        changed = await together(self._change(task) for task in (*handed, *ran_out))
         return [task for task, ours in zip(handed, changed, strict=False) if ours]
+
+    def _ran_out(self, task: Delivery, now: datetime) -> Delivery:
+        # Not handed over at once: what was claimed together would be claimed together again, by a task that ends its
+        # process and by all those that it took with it.
+        attempts = task.claim_ran_out().attempts
+        if attempts >= self._attempts.most:
+            log.error("task %s %s is dead after %d attempts: %s", task.name, task.id, attempts, PROCESS_ENDED)
+            return task.died(PROCESS_ENDED, now, attempts=attempts)
+        delay = self._attempts.delay_after(attempts)
+        log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, PROCESS_ENDED)
+        return task.failed(PROCESS_ENDED, now, attempts=attempts, due_at=now + timedelta(seconds=delay))
 
     async def _change(self, task: Delivery) -> bool:
         try:

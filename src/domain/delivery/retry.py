@@ -1,13 +1,12 @@
 """Handles again the received messages that we keep, because they failed or wait behind one that did."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
 from domain.delivery.attempts import Attempts, Outage
-from domain.delivery.perform import reason
-from domain.delivery.receive import Reaction
+from domain.delivery.failures import PROCESS_ENDED, bounded, reason, together
+from domain.delivery.receive import REACTION_SECONDS, RERUNS_MOST, Reaction
 from domain.delivery.unit_of_work import Recording
 from domain.model.events import Event
 from ports.clock import Clock
@@ -20,13 +19,14 @@ from ports.persistence import Advance, Block, LaneState, Remove, Replace, Traffi
 log = logging.getLogger("crossdock.consumer")
 
 RETRIES_AT_ONCE = 50
-CLAIM = timedelta(seconds=60)
+CLAIM = timedelta(seconds=60)  # longer than a reaction may take, with its commit
 
 
 class Retry:
     """Runs the reactions to what a group keeps, one at a time a subject, in the order of arrival.
 
-    An attempt is counted when it begins, so that a message which kills its process runs out of attempts as well.
+    An attempt is counted when it begins, so that a message which kills its process runs out of attempts as well. What
+    may have done so runs alone: others that it took with it each time would run out of theirs.
     """
 
     def __init__(
@@ -53,37 +53,60 @@ class Retry:
         due = await self._persistence.ledger.due(
             Lane.RECEIVED, now=self._clock.now(), limit=RETRIES_AT_ONCE, group=self._group
         )
-        await asyncio.gather(*(self._handle(delivery) for delivery in due))
+        ran_out = [kept for kept in due if kept.holder is not None]
+        suspects = [kept for kept in due if kept.holder is None and kept.reason == PROCESS_ENDED]
+        others = [kept for kept in due if kept.holder is None and kept.reason != PROCESS_ENDED]
+        await together((*map(self._note_end, ran_out), *map(self._handle, others)))
+        for kept in suspects:
+            await self._handle(kept)
         return bool(due)
 
+    async def _note_end(self, kept: Delivery) -> None:
+        await self._settle(kept, self._verdict(kept, PROCESS_ENDED))
+
     async def _handle(self, kept: Delivery) -> None:
-        now = self._clock.now()
-        state = await self._lane_of(kept)
-        if kept.holder is not None and kept.attempts >= self._attempts.most:
-            await self._settle(
-                kept, kept.died("each process that handled it ended", now, attempts=kept.attempts), state
-            )
-            return
-        claimed = kept.claimed(self._process, now + CLAIM)
+        claimed = kept.claimed(self._process, self._clock.now() + CLAIM)
         try:
             await self._persistence.commit([Replace(claimed, kept.token)], traffic=Traffic.CONSUMER)
         except Conflict:
             return  # another consumer was first
-        work = self._recording(Traffic.CONSUMER)
         try:
-            event = self._read_kept(claimed)
-            reached(CrashPoint.CONSUMER_BEFORE_EFFECT)
-            await self._reactions[type(event)](event, work)
-            work.writes += [Remove(claimed.id, claimed.token), *self._advance_kept(claimed, state)]
-            await work.commit()
-            reached(CrashPoint.CONSUMER_AFTER_EFFECT)
-        except (Unavailable, Unknown, Conflict) as error:
-            delay = (
-                0.0 if isinstance(error, Conflict) else Outage().next_delay(getattr(error, "retry_after", None)) * 10
-            )
-            await self._settle(claimed, claimed.released(self._clock.now() + timedelta(seconds=delay)), state)
+            for _ in range(RERUNS_MOST):
+                if await self._react(claimed):
+                    self._outage.over()
+                    return
+                row = await self._persistence.ledger.get(claimed.id)
+                if row is None or row.token != claimed.token:
+                    return  # the claim had run out, and another took it over
+            verdict = self._verdict(claimed, "the data that it depends on kept changing")
+        except (Unavailable, Unknown) as error:
+            delay = self._outage.next_delay(getattr(error, "retry_after", None))
+            log.warning("received message %s waits %.1f s: %s", kept.id, delay, error)
+            verdict = claimed.released(self._clock.now() + timedelta(seconds=delay))
         except Exception as error:
-            await self._settle(claimed, self._verdict(claimed, error), state)
+            verdict = self._verdict(claimed, reason(error), for_good=isinstance(error, Rejected | Unreadable))
+        await self._settle(claimed, verdict)
+
+    async def _react(self, claimed: Delivery) -> bool:
+        """Run the reaction and commit its effect; false when it read stale data."""
+        work = self._recording(Traffic.CONSUMER)
+        event = self._read_kept(claimed)
+        reached(CrashPoint.CONSUMER_BEFORE_EFFECT)
+        await bounded(self._reactions[type(event)](event, work), REACTION_SECONDS)
+        effect = list(work.writes)
+        for _ in range(RERUNS_MOST):
+            state = await self._lane_of(claimed)
+            work.writes[:] = [*effect, Remove(claimed.id, claimed.token), *self._advance_kept(claimed, state)]
+            try:
+                await work.commit()
+            except Conflict as conflict:
+                if conflict.precondition is not Precondition.LANE_IS_CURRENT:
+                    return False
+                # Another message of its lane has come meanwhile and waits behind it: the effect is as good as before.
+            else:
+                reached(CrashPoint.CONSUMER_AFTER_EFFECT)
+                return True
+        return False
 
     def _read_kept(self, kept: Delivery) -> Event:
         event = read_event(kept.message)
@@ -91,31 +114,37 @@ class Retry:
             raise Unreadable("nothing in this version reacts to it")
         return event
 
-    def _verdict(self, kept: Delivery, failure: Exception) -> Delivery:
-        now, why = self._clock.now(), reason(failure)
-        if isinstance(failure, Rejected | Unreadable) or kept.attempts >= self._attempts.most:
+    def _verdict(self, kept: Delivery, why: str, *, for_good: bool = False) -> Delivery:
+        now = self._clock.now()
+        if for_good or kept.attempts >= self._attempts.most:
             log.error("received message %s is dead after %d attempts: %s", kept.id, kept.attempts, why)
             return kept.died(why, now, attempts=kept.attempts)
         log.warning("received message %s failed, attempt %d: %s", kept.id, kept.attempts, why)
         delay = self._attempts.delay_after(kept.attempts)
         return kept.failed(why, now, attempts=kept.attempts, due_at=now + timedelta(seconds=delay))
 
-    async def _settle(self, since: Delivery, to: Delivery, state: LaneState) -> None:
+    async def _settle(self, since: Delivery, to: Delivery) -> None:
         """Note what became of an attempt, as long as it is ours to say."""
+        outage = Outage()
         while True:
-            writes: list[Write] = [Replace(to, since.token), *self._advance_kept(since, state)]
-            if to.state is State.DEAD and to.ordering_key is not None:
-                writes.append(Block(to.ordering_key))
             try:
-                await self._persistence.commit(writes, traffic=Traffic.CONSUMER)
-            except Conflict as conflict:
-                if conflict.precondition is not Precondition.LANE_IS_CURRENT:
+                if await self._try_to_settle(since, to):
                     return
-                state = await self._lane_of(since)
-            except (Unavailable, Unknown):
-                return  # the claim runs out and it is handled again
-            else:
-                return
+            except (Unavailable, Unknown) as error:
+                if self._clock.now() >= since.due_at:
+                    return  # the claim has run out: it is handled again
+                await self._clock.sleep(outage.next_delay(getattr(error, "retry_after", None)))
+
+    async def _try_to_settle(self, since: Delivery, to: Delivery) -> bool:
+        """False when its lane has just moved on."""
+        writes: list[Write] = [Replace(to, since.token), *self._advance_kept(since, await self._lane_of(since))]
+        if to.state is State.DEAD and to.ordering_key is not None:
+            writes.append(Block(to.ordering_key))
+        try:
+            await self._persistence.commit(writes, traffic=Traffic.CONSUMER)
+        except Conflict as conflict:
+            return conflict.precondition is not Precondition.LANE_IS_CURRENT  # else it is not ours any more
+        return True
 
     async def _lane_of(self, kept: Delivery) -> LaneState:
         if kept.subject is None:

@@ -1,9 +1,14 @@
 """Which partitions this process may act for."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 from ports.clock import Clock
+from ports.errors import Unavailable
 from ports.persistence import HoldLease, Leases
+
+T = TypeVar("T")
 
 LEASE_SECONDS = 6.0
 RENEW_SECONDS = 2.0
@@ -49,6 +54,32 @@ class Shares:
         self._held = {self._names[name]: fence for name, fence in taken.items()}
         self._side, self._renewed_at = side, renewed_at
         return self._held
+
+    async def keep_while(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work``, which may take longer than a lease, and renew meanwhile what is held, but take nothing new."""
+        working = asyncio.ensure_future(work)
+        try:
+            while True:
+                resting = asyncio.ensure_future(self._clock.sleep(RENEW_SECONDS))
+                try:
+                    await asyncio.wait({working, resting}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    resting.cancel()
+                if working.done():
+                    return working.result()
+                await self._renew()
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        try:
+            if self._side and await self._leases.take([f"{self._role}/side"], holder=self._side, seconds=LEASE_SECONDS):
+                ours = [f"{self._role}/{number}" for number in self._held]
+                me = f"{self._role}/member/{self._member}"
+                await self._leases.take([me, *ours], holder=self._member, seconds=LEASE_SECONDS)
+        except Unavailable:
+            pass  # the work goes on; whether the lease held is told when it is proven
 
     def proof(self, partition: int) -> HoldLease:
         """The precondition that the partition is still ours at the commit."""

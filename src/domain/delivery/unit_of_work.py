@@ -1,6 +1,7 @@
 """State, events and tasks, recorded in one transaction."""
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
@@ -27,11 +28,22 @@ from ports.persistence import (
     Write,
 )
 
+log = logging.getLogger("crossdock.delivery")
+
 CLAIM_SECONDS = 15.0
 
 _REFUSALS = {Precondition.EMAIL_IS_NEW: EmailAlreadyRegistered, Precondition.USER_EXISTS: UnknownUser}
 
 Listener = Callable[[Sequence[Delivery]], Awaitable[None]]
+
+
+async def tell(listeners: Sequence[Listener], changed: Sequence[Delivery]) -> None:
+    """Let listeners know what has just been committed; who is not told finds it by looking, a little later."""
+    for listener in listeners:
+        try:
+            await listener(changed)
+        except Exception:  # the commit stands: nobody may be answered that it does not
+            log.exception("a listener failed")
 
 
 class Recording:
@@ -52,9 +64,8 @@ class Recording:
         return RecordingUnitOfWork(self, traffic)
 
     async def tell(self, recorded: Sequence[Delivery]) -> None:
-        """Let listeners know what has just been committed, or changed at the desk."""
-        for listener in self.listeners:
-            await listener(recorded)
+        """Let listeners know what has just been committed."""
+        await tell(self.listeners, recorded)
 
     def event(self, event: Event) -> Delivery:
         """The delivery that publishes this event."""

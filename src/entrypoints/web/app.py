@@ -68,5 +68,5 @@ def create_app(
         app.router.routes.extend(router.routes)
     install_error_handlers(app)
     describe(app, bodies=[NewUser, NewOrder])
-    app.add_middleware(Edge, observers=(app.state.request_metrics, log_access))
+    app.add_middleware(Edge, pace=container.pace(), observers=(app.state.request_metrics, log_access))
     return app

@@ -9,6 +9,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from domain.delivery.pace import Pace
 from entrypoints.web.bodies import BODY_MOST, content_too_large
 from entrypoints.web.errors import REQUEST_ID, Problem
 
@@ -40,8 +41,9 @@ class Edge:
     the request id and the headers like any other answer.
     """
 
-    def __init__(self, app: ASGIApp, *, observers: Sequence[Observer] = ()) -> None:
+    def __init__(self, app: ASGIApp, *, pace: Pace, observers: Sequence[Observer] = ()) -> None:
         self._app = app
+        self._pace = pace
         self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,6 +70,7 @@ class Edge:
         # HEAD is GET without the body, wherever there is a GET (RFC 9110 §9.3.2). The server keeps its own scope.
         inner = {**scope, "method": "GET"} if is_head else scope
         tokens = bind_contextvars(request_id=scope[REQUEST_ID])
+        self._pace.in_flight += 1
         try:
             if too_large:
                 await content_too_large().response(scope)(scope, receive, edge_send)
@@ -80,6 +83,7 @@ class Edge:
             problem = Problem("internal-error", "The service met an error that nobody foresaw. It has been logged.")
             await problem.response(scope)(scope, receive, edge_send)
         finally:
+            self._pace.in_flight -= 1
             inner["method"] = scope["method"]
             for observe in self._observers:
                 observe(inner, status or CLIENT_GONE, (ended if ended > started else time.perf_counter()) - started)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from adapters.ids import UuidV7Ids
 from adapters.persistence.memory import MemoryPersistence
 from domain.delivery.dead_letters import DeadLetters
+from domain.delivery.pace import Pace
 from domain.delivery.unit_of_work import Recording
 from domain.model.weather import City, Weather
 from domain.services.create_order import CreateOrder
@@ -90,6 +91,7 @@ class Parts:
 
     def __init__(self) -> None:
         self.time = ManualClock()
+        self._pace = Pace(self.time)
         self.ids = UuidV7Ids(self.time)
         self.store = BreakablePersistence(self.time)
         self.queue: TaskQueue = IdleTaskQueue()
@@ -137,6 +139,9 @@ class Parts:
 
     def dead_letters(self) -> DeadLetters:
         return DeadLetters(self.store, self.time)
+
+    def pace(self) -> Pace:
+        return self._pace
 
     def clock(self) -> ManualClock:
         return self.time

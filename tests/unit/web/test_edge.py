@@ -8,7 +8,9 @@ from starlette.types import Message, Receive, Scope, Send
 from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
+from domain.delivery.pace import Pace
 from entrypoints.web.middleware import Edge
+from tests.clock import ManualClock
 from tests.unit.web.talk import an_order_for
 
 ANY_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -43,7 +45,9 @@ async def test_what_is_logged_during_a_request_carries_its_id_and_nothing_after_
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(Edge(app)), base_url="http://crossdock.test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(Edge(app, pace=Pace(ManualClock()))), base_url="http://crossdock.test"
+    ) as client:
         await client.get("/", headers={"X-Request-ID": "mine"})
 
     assert seen == [{"request_id": "mine"}]
@@ -120,7 +124,7 @@ async def test_an_answer_that_breaks_off_is_not_finished_with_a_problem() -> Non
         return {"type": "http.request", "body": b"", "more_body": False}
 
     told: list[int] = []
-    edge = Edge(app, observers=[lambda _scope, status, _seconds: told.append(status)])
+    edge = Edge(app, pace=Pace(ManualClock()), observers=[lambda _scope, status, _seconds: told.append(status)])
     scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     with pytest.raises(RuntimeError, match="halfway"):
         await edge(scope, receive, send)
@@ -141,7 +145,7 @@ async def test_what_is_no_request_passes_through() -> None:
     async def send(_message: Message) -> None:
         raise AssertionError("nothing is sent")
 
-    await Edge(app)({"type": "lifespan"}, receive, send)
+    await Edge(app, pace=Pace(ManualClock()))({"type": "lifespan"}, receive, send)
 
     assert seen == ["lifespan"]
 

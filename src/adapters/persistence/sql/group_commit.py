@@ -11,6 +11,9 @@ from ports.persistence import Write
 
 log = logging.getLogger("crossdock.persistence")
 
+# A request that has just arrived needs about two turns of the loop to come this far.
+QUIET_TURNS = 2
+
 # Commits a group in one transaction and says of each unit what became of it.
 Commit = Callable[[Sequence[Sequence[Write]]], Awaitable[Sequence[Exception | None]]]
 
@@ -60,6 +63,7 @@ class GroupCommit:
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
+            await self._gather()
             group = self._next_group(loop.time())
             if not group:
                 continue
@@ -73,6 +77,14 @@ class GroupCommit:
             watch.cancel()
             for unit, outcome in zip(group, outcomes, strict=True):
                 _resolve(unit, outcome)
+
+    async def _gather(self) -> None:
+        """Give way while units keep coming: what the loop is about to hand in shares the price of this commit."""
+        quiet = seen = 0
+        while quiet < QUIET_TURNS and len(self._waiting) < self._most_units:
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._waiting) == seen else 0
+            seen = len(self._waiting)
 
     def _next_group(self, now: float) -> list[_Unit]:
         group: list[_Unit] = []

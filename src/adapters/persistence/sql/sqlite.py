@@ -25,7 +25,7 @@ from domain.model.order import Order
 from domain.model.user import User
 from ports.clock import Clock
 from ports.deliveries import Delivery, Lane, State
-from ports.errors import Unavailable
+from ports.errors import PortError, Unavailable
 from ports.persistence import (
     DeskPage,
     LaneState,
@@ -47,6 +47,7 @@ _MOST_UNITS = {Traffic.REQUEST: 128, Traffic.CONSUMER: 256, Traffic.RELAY: 256}
 _LAST_ID = "g"  # sorts after every UUID
 
 T = TypeVar("T")
+Question = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -84,6 +85,8 @@ class SqlitePersistence(Persistence):
         self._writer: Writer | None = None
         self._write_connection: sqlite3.Connection | None = None
         self._presence: Presence | None = None
+        self._questions: list[Question] = []
+        self._asking: set[asyncio.Task[None]] = set()
         self._queues = {
             traffic: GroupCommit(self._commit_group, most_units=most) for traffic, most in _MOST_UNITS.items()
         }
@@ -146,8 +149,31 @@ class SqlitePersistence(Persistence):
         return await self._run(self._writing, work)
 
     async def in_reader(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run in a reading thread, with its connection."""
-        return await self._run(self._reading, lambda: work(self._reader()))
+        """Run in a reading thread, with its connection; what is asked for at the same moment goes there together."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._questions.append((work, answer))
+        if len(self._questions) == 1:
+            asyncio.get_running_loop().call_soon(self._ask)
+        return await answer
+
+    def _ask(self) -> None:
+        questions, self._questions = self._questions, []
+        task = asyncio.get_running_loop().create_task(self._answer(questions))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _answer(self, questions: Sequence[Question]) -> None:
+        try:
+            answers = await self._run(self._reading, lambda: [_attempt(work, self._reader()) for work, _ in questions])
+        except PortError as error:
+            answers = [error] * len(questions)
+        for (_, answer), outcome in zip(questions, answers, strict=True):
+            if answer.done():  # whoever asked has gone
+                continue
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
 
     async def rows(self, statement: Statement, **named: Any) -> list[Row]:
         """What a reading statement answers."""
@@ -170,6 +196,16 @@ class SqlitePersistence(Persistence):
             connection = self._local.connection = connect(self._path, read_only=True)
             self._readers.append(connection)
         return connection
+
+
+def _attempt(work: Callable[[sqlite3.Connection], Any], connection: sqlite3.Connection) -> Any:
+    """The answer, or the error in the port's words: one question that fails takes no other with it."""
+    try:
+        return work(connection)
+    except SQLITE_ERRORS as error:
+        failure = port_error(error)
+        failure.__cause__ = error
+        return failure
 
 
 class _Users(Users):

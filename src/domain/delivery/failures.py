@@ -1,0 +1,71 @@
+"""How the work of others is run, and what is kept of its failures."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Any, TypeVar
+
+from domain.model.errors import Refusal
+from ports.errors import Rejected
+
+# Why something counts as failed that nobody saw fail. What bears this reason is run alone: it may end the next process
+# as well, and nobody else shall pay for that.
+PROCESS_ENDED = "the process that had it in hand ended, or was too slow"
+
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The work was cancelled, and not by us."""
+
+
+async def bounded(work: Awaitable[None], seconds: float) -> None:
+    """Await ``work``; raises what it raises, and `TimeoutError` when it has not ended after ``seconds``.
+
+    A cancellation that nobody asked us for (of something that the work awaits) is a failure like any other: passed on
+    it would end whoever waits here.
+    """
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            await work
+    except TimeoutError:
+        if bound.expired():
+            raise TimeoutError(f"not done after {seconds:g} seconds") from None
+        raise
+    except asyncio.CancelledError as error:
+        if is_told_to_end():
+            raise
+        raise Stopped("something that it waited for was cancelled") from error
+
+
+async def together(works: Iterable[Awaitable[T]]) -> list[T]:
+    """Do all of them at once and to their end, whichever fails; then raise the first failure, if there is one."""
+    outcomes: list[Any] = await asyncio.gather(*works, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes
+
+
+def is_told_to_end() -> bool:
+    """Whether the running task was cancelled by somebody; a `CancelledError` without that is a failure."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def reason(failure: BaseException) -> str:
+    """What is kept of a failure: its kind, and its words in one line that every store takes."""
+    try:
+        words = storable(" ".join(str(failure).split()))
+    except Exception:  # an error of others that cannot even be told
+        words = ""
+    if isinstance(failure, Rejected | Refusal) and words:
+        return words
+    return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
+
+
+def storable(text: str) -> str:
+    """The text, with what no store takes (NUL, lone surrogates) escaped."""
+    if text.isprintable():
+        return text
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,227 @@
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from ports.deliveries import Delivery, Lane, State
+from ports.errors import Rejected, Unavailable, Unknown
+from ports.persistence import Record, Remove, Replace
+from tests.builders import a_task
+from tests.unit.delivery.builders import MOST, FlakyPersistence, UnavailableQueue, World, away
+
+
+async def record(world: World, *tasks: Delivery) -> None:
+    await world.store.commit([Record(task) for task in tasks])
+
+
+def due_now(world: World, **changes: object) -> Delivery:
+    now = world.clock.now()
+    return a_task(recorded_at=now, due_at=now, **changes)
+
+
+def claimed(world: World, *, attempts: int) -> Delivery:
+    """By a process that is not there any more."""
+    return due_now(world, holder="another process", attempts=attempts)
+
+
+async def row(world: World, task: Delivery) -> Delivery:
+    found = await world.store.ledger.get(task.id)
+    assert found is not None
+    return found
+
+
+async def test_due_tasks_are_handed_to_the_queue_each_once(world: World) -> None:
+    process = await world.process(performs_here=False)
+    tasks = [due_now(world) for _ in range(5)]
+    await record(world, *tasks)
+
+    assert await process.task_relay.step()
+    assert not await process.task_relay.step()
+
+    assert [task.id for task in process.memory_queue.waiting] == [task.id for task in tasks]
+
+
+async def test_all_are_handed_over_however_many(world: World) -> None:
+    process = await world.process(performs_here=False)
+    await record(world, *(due_now(world) for _ in range(450)))
+
+    while await process.task_relay.step():
+        pass
+
+    assert len(process.memory_queue.waiting) == 450
+
+
+async def test_it_is_noted_before_it_is_handed_over(world: World) -> None:
+    """So that the send number that the queue is given is the one of the row."""
+    process = await world.process(performs_here=False)
+    await record(world, due_now(world))
+
+    await process.task_relay.step()
+
+    (given,) = process.memory_queue.waiting
+    stored = await row(world, given)
+    assert (stored.token, stored.holder) == (given.token, None)
+    assert stored.due_at == world.clock.now() + timedelta(seconds=60)
+
+
+async def test_what_the_queue_lost_is_handed_over_again_after_a_minute(world: World) -> None:
+    process = await world.process(performs_here=False)
+    task = due_now(world)
+    await record(world, task)
+    await process.task_relay.step()
+    process.memory_queue._waiting.clear()
+
+    await world.clock.advance(59)
+    assert not await process.task_relay.step()
+    await world.clock.advance(1)
+    await process.task_relay.step()
+
+    assert [each.id for each in process.memory_queue.waiting] == [task.id]
+    assert (await row(world, task)).attempts == 0
+
+
+async def test_two_relays_hand_a_task_over_once(world: World) -> None:
+    one, other = await world.process(performs_here=False), await world.process(performs_here=False)
+    await record(world, *(due_now(world) for _ in range(20)))
+
+    await asyncio.gather(one.task_relay.step(), other.task_relay.step())
+
+    handed = [*one.memory_queue.waiting, *other.memory_queue.waiting]
+    assert len(handed) == len({task.id for task in handed}) == 20
+
+
+# --- a queue that does not take it ------------------------------------------------------------------------------------
+
+
+async def test_an_unavailable_queue_costs_no_attempt_and_is_asked_again_after_a_growing_while(world: World) -> None:
+    queue = UnavailableQueue(away())
+    process = await world.process(queue=queue, performs_here=False)
+    task = due_now(world)
+    await record(world, task)
+    pauses = []
+    for _ in range(12):
+        await process.task_relay.step()
+        stored = await row(world, task)
+        assert (stored.attempts, stored.state, stored.story) == (0, State.READY, ())
+        pause = (stored.due_at - world.clock.now()).total_seconds()
+        pauses.append(pause)
+        await world.clock.advance(pause)
+
+    assert pauses[0] <= 0.1
+    assert 7 <= max(pauses) <= 10
+    queue.outcome = None
+    await process.task_relay.step()
+    assert (await row(world, task)).due_at == world.clock.now() + timedelta(seconds=60)
+
+
+async def test_what_the_queue_rejects_is_dead(world: World) -> None:
+    process = await world.process(queue=UnavailableQueue(Rejected("too large")), performs_here=False)
+    task = due_now(world)
+    await record(world, task)
+
+    await process.task_relay.step()
+
+    (dead,) = await world.desk()
+    assert (dead.id, dead.reason, dead.attempts) == (task.id, "too large", 1)
+
+
+# --- claims that ran out ----------------------------------------------------------------------------------------------
+
+
+async def test_a_claim_that_ran_out_counts_as_an_attempt_also_one_it_was_born_with(world: World) -> None:
+    process = await world.process()
+    born, taken = claimed(world, attempts=0), claimed(world, attempts=1)
+    await record(world, born, taken)
+
+    await process.task_relay.step()
+
+    for task in (born, taken):
+        stored = await row(world, task)
+        assert (stored.attempts, stored.holder, stored.state) == (1, None, State.READY)
+        assert [happening.what for happening in stored.story] == ["failed"]
+
+
+async def test_what_was_claimed_together_does_not_come_again_together(world: World) -> None:
+    """A task that ends its process takes those along that are in hand with it; they shall not meet again each time."""
+    process = await world.process(most=8)
+    tasks = [claimed(world, attempts=4) for _ in range(20)]
+    await record(world, *tasks)
+
+    await process.task_relay.step()
+
+    assert not process.memory_queue.waiting
+    due = [(await row(world, task)).due_at - world.clock.now() for task in tasks]
+    assert len(set(due)) == 20
+    assert timedelta(seconds=6) <= min(due) < max(due) <= timedelta(seconds=10)
+
+
+async def test_it_is_handed_over_when_its_delay_is_over(world: World) -> None:
+    process = await world.process()
+    task = claimed(world, attempts=1)
+    await record(world, task)
+    await process.task_relay.step()
+
+    await world.clock.advance(1.3)
+    await process.task_relay.step()
+
+    (handed,) = process.memory_queue.waiting
+    assert (handed.id, handed.attempts) == (task.id, 1)
+
+
+async def test_what_ended_each_process_that_worked_on_it_is_dead(world: World) -> None:
+    process = await world.process()
+    task = claimed(world, attempts=MOST)
+    await record(world, task)
+
+    await process.task_relay.step()
+
+    (dead,) = await world.desk()
+    assert (dead.id, dead.attempts, dead.holder) == (task.id, MOST, None)
+    assert not process.memory_queue.waiting
+
+
+async def test_a_dead_task_blocks_nothing(world: World) -> None:
+    process = await world.process(performs_here=False)
+    dead, later = due_now(world, subject="a", holder="gone", attempts=MOST), due_now(world, subject="a")
+    await record(world, dead, later)
+
+    await process.task_relay.step()
+
+    assert [task.id for task in process.memory_queue.waiting] == [later.id]
+
+
+async def test_a_performer_that_was_faster_keeps_the_task(world: World) -> None:
+    store = FlakyPersistence(world.store)
+    process = await world.process(store=store)
+    done, renewed = claimed(world, attempts=1), claimed(world, attempts=1)
+    await record(world, done, renewed)
+
+    async def the_performer_is_still_there(name: str) -> None:
+        if name == "due":
+            await world.store.commit(
+                [Remove(done.id, None), Replace(renewed.due(world.clock.now() + timedelta(seconds=15)), renewed.token)]
+            )
+
+    store.after_reading = the_performer_is_still_there
+
+    await process.task_relay.step()
+
+    assert not process.memory_queue.waiting
+    assert (await row(world, renewed)).holder == "another process"
+    assert await world.deliveries(Lane.TASK) == 1
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), Unknown("perhaps")])
+async def test_what_could_not_be_noted_is_not_handed_over_and_comes_due_again(world: World, error: Exception) -> None:
+    store = FlakyPersistence(world.store)
+    process = await world.process(store=store, performs_here=False)
+    task = due_now(world)
+    await record(world, task)
+    store.fail_next(error)
+
+    with pytest.raises(type(error)):
+        await process.task_relay.step()
+    assert not process.memory_queue.waiting
+
+    await process.task_relay.step()
+    assert [each.id for each in process.memory_queue.waiting] == [task.id]
