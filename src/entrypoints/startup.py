@@ -113,6 +113,7 @@ def migrate(settings: Settings) -> bool:
 @asynccontextmanager
 async def desk(settings: Settings) -> AsyncIterator[DeadLetters]:
     """The desk of a database, beside whatever else works on it."""
+    crash_points.arm(settings.faults.armed)
     container = build(settings)
     persistence = container.persistence()
     await persistence.start()
