@@ -10,13 +10,14 @@ No port, no thread, no sleep; it starts in milliseconds, and many run at once in
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
-from fastapi import FastAPI
+import structlog
+from fastapi import APIRouter, FastAPI
 
 from domain.model.events import Event
 from domain.model.tasks import TASK_TYPES, Task
@@ -53,6 +54,7 @@ class Crossdock:
         self.client = client
         self.clock = clock
         self.tasks: list[Task] = []
+        self._failing: dict[str, deque[Exception]] = {}
         container.unit_of_work().listeners.append(self._note_tasks)
 
     @property
@@ -72,20 +74,23 @@ class Crossdock:
     def fail_next(self, call: str, *errors: Exception) -> None:
         """Let the next calls of a port raise these, one each: ``fail_next("mailer.send", Unavailable("away"))``.
 
-        The call is named by the container's name of the port and its method; afterwards it works as before.
+        The call is named by the container's name of the port and its method; afterwards it works as before. Said twice,
+        the second errors come after the first.
         """
+        if call in self._failing:
+            self._failing[call].extend(errors)
+            return
         port, _, method = call.partition(".")
         adapter = getattr(self.container, port)()
         works = getattr(adapter, method)
-        left = deque(errors)
+        left = self._failing[call] = deque(errors)
 
-        async def fails(*_: Any, **__: Any) -> Any:
-            error = left.popleft()
-            if not left:
-                setattr(adapter, method, works)
-            raise error
+        async def fails_first(*arguments: Any, **named: Any) -> Any:
+            if left:
+                raise left.popleft()
+            return await works(*arguments, **named)
 
-        setattr(adapter, method, fails)
+        setattr(adapter, method, fails_first)
 
     async def settle(self) -> None:
         """Carry, receive and perform until nothing is due at this moment.
@@ -105,23 +110,32 @@ class Crossdock:
 
     async def _round(self, subscription: Any) -> bool:
         container = self.container
+        steps = (
+            container.event_relay().step,
+            container.task_relay().step,
+            container.retry().step,
+            self._perform,
+            lambda: self._receive(subscription),
+        )
         busy = False
-        for step in (container.event_relay().step, container.task_relay().step, container.retry().step):
+        for step in steps:
             try:
                 busy |= await step()
             except Unavailable:
                 continue
-        busy |= await container.task_queue().perform_all() > 0
-        if await container.event_broker().backlog(TOPICS, container.consumer_group()):
-            batches = await subscription.receive(limit=100)
-            for batch in batches:
-                try:
-                    await container.receive().handle(batch, first=False)
-                except Unavailable:
-                    return False  # not acknowledged: it comes again
-            await subscription.acknowledge(batches)
-            busy = True
         return busy
+
+    async def _perform(self) -> bool:
+        return bool(await self.container.task_queue().perform_all())
+
+    async def _receive(self, subscription: Any) -> bool:
+        if not await self.container.event_broker().backlog(TOPICS, self.container.consumer_group()):
+            return False
+        batches = await subscription.receive(limit=100)
+        for batch in batches:
+            await self.container.receive().handle(batch, first=False)
+        await subscription.acknowledge(batches)
+        return True
 
     async def _note_tasks(self, recorded: Sequence[Delivery]) -> None:
         for delivery in recorded:
@@ -131,15 +145,32 @@ class Crossdock:
 
 
 @asynccontextmanager
-async def crossdock(**settings: str) -> AsyncIterator[Crossdock]:
+async def crossdock(
+    *,
+    configure: Callable[[Container], None] | None = None,
+    routers: Sequence[APIRouter] = (),
+    **settings: str,
+) -> AsyncIterator[Crossdock]:
     """The service on memory adapters; ``settings`` are environment variables to set besides.
 
-    Override any provider of ``dock.container`` before the first request to bring an adapter or a use case of your own.
+    ``configure`` is given the container before anything is built: override its providers with adapters and use cases of
+    your own. ``routers`` are served beside the service's own routes.
     """
+    if not structlog.is_configured():
+        # To the standard library, where a test runner shows it when it matters, and not to the screen.
+        structlog.configure(
+            processors=[structlog.stdlib.render_to_log_kwargs],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
     container = build(Settings.load(_IN_MEMORY | settings, None))
     clock = manual_clock()
     container.clock.override(clock)
+    if configure is not None:
+        configure(container)
     app = create_app(container, operator_token=OPERATOR_TOKEN)
+    for router in routers:
+        app.include_router(router)
     transport = httpx.ASGITransport(app=app)
     async with started(container), httpx.AsyncClient(transport=transport, base_url="http://crossdock") as client:
         yield Crossdock(container, app, client, clock)

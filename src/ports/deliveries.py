@@ -67,7 +67,7 @@ class Delivery:
     attempts: int = 0
     holder: str | None = None  # the process that has claimed a task
     sent_to: str | None = None  # the identity of the broker that took it
-    sent_at: datetime | None = None
+    sent_at: datetime | None = None  # when that was; of a task, when a queue was given it
     reason: str | None = None
     first_failed_at: datetime | None = None
     last_failed_at: datetime | None = None
@@ -92,7 +92,7 @@ class Delivery:
 
     def claimed(self, holder: str, until: datetime) -> "Delivery":
         """A performer takes it; the attempt counts from here, so that work which kills its process is counted too."""
-        return self._changed(holder=holder, due_at=until, attempts=self.attempts + 1)
+        return self._changed(holder=holder, sent_at=None, due_at=until, attempts=self.attempts + 1)
 
     def born_claimed(self, holder: str, seconds: float) -> "Delivery":
         """Recorded by the process that will perform it; not counted as an attempt before it runs out or fails."""
@@ -106,9 +106,9 @@ class Delivery:
         """The same, but a claim that ran out counts as an attempt, also one it was born with."""
         return replace(self, attempts=max(self.attempts, 1)) if self.holder is not None else self
 
-    def handed_over(self, until: datetime) -> "Delivery":
+    def handed_over(self, at: datetime, until: datetime) -> "Delivery":
         """A queue is given it; if nobody has claimed it by then, again."""
-        return self._changed(holder=None, due_at=until)
+        return self._changed(holder=None, sent_at=at, due_at=until)
 
     def due(self, at: datetime) -> "Delivery":
         """It may be taken again at this time."""
@@ -116,7 +116,7 @@ class Delivery:
 
     def released(self, at: datetime) -> "Delivery":
         """Nobody could work on it: the claim costs no attempt."""
-        return self._changed(holder=None, due_at=at, attempts=max(0, self.attempts - 1))
+        return self._changed(holder=None, sent_at=None, due_at=at, attempts=max(0, self.attempts - 1))
 
     def failed(self, why: str, at: datetime, *, attempts: int, due_at: datetime) -> "Delivery":
         """It failed by its own fault and is tried again."""
@@ -142,6 +142,7 @@ class Delivery:
             reason=why,
             first_failed_at=self.first_failed_at or at,
             last_failed_at=at,
+            sent_at=None,
             story=self._told(Happening(at, what, why)),
             **changes,
         )

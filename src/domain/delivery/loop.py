@@ -8,7 +8,7 @@ from domain.delivery.attempts import Outage
 from domain.delivery.failures import is_told_to_end
 from domain.delivery.pace import Pace
 from ports.clock import Clock
-from ports.errors import Unavailable
+from ports.errors import Unavailable, Unknown
 
 log = logging.getLogger("crossdock.delivery")
 
@@ -51,9 +51,9 @@ class Loop:
             began = self._clock.monotonic()
             try:
                 busy = await self._step()
-            except Unavailable as error:
+            except (Unavailable, Unknown) as error:
                 self.trouble = str(error)
-                delay = self._outage.next_delay(error.retry_after)
+                delay = self._outage.next_delay(getattr(error, "retry_after", None))
                 log.warning("%s waits %.1f s: %s", self.name, delay, error)
                 await self._clock.sleep(delay)
             except (Exception, asyncio.CancelledError) as error:

@@ -165,7 +165,7 @@ class Perform:
         attempts = max(task.attempts, 1)
         why = reason(failure)
         if isinstance(failure, Rejected) or attempts >= self._attempts.most:
-            log.error("task %s %s is dead after %d attempts: %s", task.name, task.id, attempts, why)
+            log.error("task %s %s is dead, attempts: %d, because: %s", task.name, task.id, attempts, why)
             return task.died(why, now, attempts=attempts)
         delay = self._attempts.delay_after(attempts)
         log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, why)

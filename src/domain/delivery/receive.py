@@ -142,6 +142,8 @@ class Receive:
         try:
             while True:
                 batches = await subscription.receive(limit=BATCH_MOST)
+                if not batches:  # a subscription that was closed under us; nothing may spin here
+                    raise Unavailable("the subscription has ended")
                 began = self._clock.monotonic()
                 for batch in batches:
                     task = asyncio.create_task(self._see_to(batch, subscription.acknowledge, checked))

@@ -203,7 +203,7 @@ class TaskRelay:
     async def _take(self, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
         """Note that these are handed over, before they are: what is noted and not handed over comes due again."""
         until = now + timedelta(seconds=RESEND_SECONDS)
-        handed = [task.handed_over(until) for task in due if task.holder is None]
+        handed = [task.handed_over(now, until) for task in due if task.holder is None]
         ran_out = [self._ran_out(task, now) for task in due if task.holder is not None]
         changed = await together(self._change(task) for task in (*handed, *ran_out))
         return [task for task, ours in zip(handed, changed, strict=False) if ours]
@@ -213,7 +213,7 @@ class TaskRelay:
         # process and by all those that it took with it.
         attempts = task.claim_ran_out().attempts
         if attempts >= self._attempts.most:
-            log.error("task %s %s is dead after %d attempts: %s", task.name, task.id, attempts, PROCESS_ENDED)
+            log.error("task %s %s is dead, attempts: %d, because: %s", task.name, task.id, attempts, PROCESS_ENDED)
             return task.died(PROCESS_ENDED, now, attempts=attempts)
         delay = self._attempts.delay_after(attempts)
         log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, PROCESS_ENDED)

@@ -117,7 +117,7 @@ class Retry:
     def _verdict(self, kept: Delivery, why: str, *, for_good: bool = False) -> Delivery:
         now = self._clock.now()
         if for_good or kept.attempts >= self._attempts.most:
-            log.error("received message %s is dead after %d attempts: %s", kept.id, kept.attempts, why)
+            log.error("received message %s is dead, attempts: %d, because: %s", kept.id, kept.attempts, why)
             return kept.died(why, now, attempts=kept.attempts)
         log.warning("received message %s failed, attempt %d: %s", kept.id, kept.attempts, why)
         delay = self._attempts.delay_after(kept.attempts)

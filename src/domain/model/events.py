@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol, Self
 from uuid import UUID
 
 from domain.model.email import Email
-from domain.model.money import Money
+from domain.model.money import TOTAL_DIGITS_BEFORE_POINT, Money
 from domain.model.order import Order, OrderLine
 from domain.model.times import from_rfc3339, to_rfc3339
 from domain.model.user import User
@@ -162,7 +162,7 @@ class OrderCreated:
             user_id=UUID(_text(data["user_id"])),
             currency=currency,
             lines=tuple(_line(line, currency) for line in _list(data["lines"])),
-            total=Money.parse(_text(data["total"]), currency),
+            total=Money.parse(_text(data["total"]), currency, digits=TOTAL_DIGITS_BEFORE_POINT),
             created_at=from_rfc3339(_text(data["created_at"])),
         )
 

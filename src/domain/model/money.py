@@ -8,6 +8,7 @@ from domain.model.currency import decimals_of
 from domain.model.errors import InvalidValue
 
 DIGITS_BEFORE_POINT = 12
+TOTAL_DIGITS_BEFORE_POINT = 18
 _LIMIT = Decimal(10) ** DIGITS_BEFORE_POINT
 # The largest total (100 lines of 10,000 pieces at the limit) has 18 + 4 digits; an inexact result is an error, never
 # rounded.
@@ -40,13 +41,13 @@ class Money:
             object.__setattr__(self, "amount", amount)
 
     @classmethod
-    def parse(cls, text: str, currency: str) -> "Money":
-        """Read a price such as ``"9.90"``: 0 or more, at most 12 digits before the point, no exponent."""
+    def parse(cls, text: str, currency: str, *, digits: int = DIGITS_BEFORE_POINT) -> "Money":
+        """Read a price such as ``"9.90"``: 0 or more, at most ``digits`` before the point, no exponent."""
         whole, point, fraction = text.partition(".")
         if not (text.isascii() and whole.isdigit() and (fraction.isdigit() if point else True)):
             raise InvalidValue('An amount is a decimal string such as "9.90": digits with at most one point.')
-        if len(whole.lstrip("0")) > DIGITS_BEFORE_POINT:
-            raise InvalidValue(f"An amount has at most {DIGITS_BEFORE_POINT} digits before the point.")
+        if len(whole.lstrip("0")) > digits:
+            raise InvalidValue(f"An amount has at most {digits} digits before the point.")
         if len(fraction) > decimals_of(currency):
             raise InvalidValue(f"An amount in {currency} has at most {decimals_of(currency)} digits after the point.")
         return cls(Decimal(text), currency)

@@ -139,7 +139,7 @@ _ALL = (
         502,
         "The weather provider gave an answer of no use",
         "The provider refused our key, or its answer could not be read.",
-        "The operator should look at the provider's settings; “crossdock doctor” names the cure.",
+        "The operator should look at the provider's settings; “crossdock config” shows them.",
     ),
     ProblemType(
         "not-ready",

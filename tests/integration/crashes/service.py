@@ -102,6 +102,17 @@ class Promised:
         async with httpx.AsyncClient(base_url=service.url, timeout=20) as client:
             await asyncio.gather(*(self._client(client, left) for _ in range(clients)))
 
+    async def order(self, service: Service) -> None:
+        """One order of somebody who has registered."""
+        async with httpx.AsyncClient(base_url=service.url, timeout=20) as client:
+            await self._order(client, min(self.users))
+
+    async def _order(self, client: httpx.AsyncClient, user: str) -> None:
+        line = {"sku": "A1", "quantity": 2, "unit_price": "9.90"}
+        answer = await client.post("/orders/", json={"user_id": user, "currency": "EUR", "lines": [line]})
+        assert answer.status_code == 201, answer.text
+        self.orders.add(answer.json()["id"])
+
     async def _client(self, client: httpx.AsyncClient, left: list[int]) -> None:
         try:
             answer = await client.post("/register-user/", json={"email": f"{uuid4().hex}@example.com"})
@@ -110,9 +121,14 @@ class Promised:
             self.users.add(user)
             while left[0] > 0:
                 left[0] -= 1
-                line = {"sku": "A1", "quantity": 2, "unit_price": "9.90"}
-                answer = await client.post("/orders/", json={"user_id": user, "currency": "EUR", "lines": [line]})
-                assert answer.status_code == 201, answer.text
-                self.orders.add(answer.json()["id"])
+                await self._order(client, user)
         except httpx.TransportError:
             self.unknown += 1
+
+
+def wait_until_stopped(service: Service) -> None:
+    """Wait until the operating system says that the process is stopped (state T)."""
+    deadline = time.monotonic() + START_SECONDS
+    while Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline, "it did not freeze"
+        time.sleep(0.02)

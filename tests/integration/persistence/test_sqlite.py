@@ -1,3 +1,4 @@
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from adapters.persistence.sql.connection import connect
 from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
 from adapters.persistence.sql.migrations.revision import REVISIONS
 from adapters.persistence.sql.migrations.upgrade import upgrade_sqlite
-from adapters.persistence.sql.sqlite import SqlitePersistence, connect
+from adapters.persistence.sql.sqlite import SqlitePersistence
 from adapters.persistence.sql.tables import metadata
 from ports.deliveries import Lane
 from ports.errors import PortError, Rejected, Unavailable
@@ -76,11 +78,35 @@ async def test_each_commit_is_durable_and_readers_stand_beside_the_writer(path: 
 
 
 async def test_a_database_that_was_never_migrated_is_refused(tmp_path: Path) -> None:
-    persistence = SqlitePersistence(tmp_path / "empty.db", ManualClock())
+    path = tmp_path / "empty.db"
+    path.touch()
+    persistence = SqlitePersistence(path, ManualClock())
 
-    with pytest.raises(Rejected, match="schema is empty"):
+    with pytest.raises(Rejected, match=r"schema is empty.*crossdock migrate"):
         await persistence.start()
     await persistence.stop()
+
+
+async def test_a_database_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
+    persistence = SqlitePersistence(tmp_path / "elsewhere.db", ManualClock())
+
+    with pytest.raises(Unavailable, match=r"no database at .*elsewhere\.db"):
+        await persistence.start()
+    await persistence.stop()
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - quicker than the loop would notice
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"the folder .*/nowhere for the database does not exist"):
+        upgrade_sqlite(tmp_path / "nowhere" / "crossdock.db")
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "letter.db"
+    path.write_text("Dear Ann, this is not a database. " * 100)
+
+    with pytest.raises(PortError, match=r"letter\.db.*not a database"):
+        upgrade_sqlite(path)
 
 
 async def test_a_newer_schema_is_accepted(path: Path) -> None:
@@ -98,7 +124,7 @@ async def test_a_newer_schema_is_accepted(path: Path) -> None:
 async def test_a_database_that_another_process_holds_is_unavailable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.persistence.sql.sqlite.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("adapters.persistence.sql.connection.BUSY_SECONDS", 0.05)
     persistence = SqlitePersistence(path, ManualClock())
     await persistence.start()
     other = connect(path)
@@ -187,3 +213,22 @@ async def test_what_a_living_process_holds_stays_held(path: Path) -> None:
     assert await second.leases.take(["relay/0"], holder="second", seconds=60) == {}
     await second.stop()
     await first.stop()
+
+
+async def test_what_a_dead_process_had_in_its_queue_is_due_and_what_waits_for_its_delay_is_not(path: Path) -> None:
+    clock = ManualClock()
+    now = clock.now()
+    queued = (
+        a_task(due_at=now).failed("first", now, attempts=1, due_at=now).handed_over(now, now + timedelta(seconds=60))
+    )
+    delayed = a_task(due_at=now).failed("first", now, attempts=5, due_at=now + timedelta(seconds=16))
+    dead = SqlitePersistence(path, clock)
+    await dead.start()
+    await dead.commit([Record(queued), Record(delayed)])
+    await dead.stop()
+
+    alive = SqlitePersistence(path, clock)
+    await alive.start()
+
+    assert [one.id for one in await alive.ledger.due(Lane.TASK, now=now, limit=10)] == [queued.id]
+    await alive.stop()

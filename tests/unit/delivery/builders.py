@@ -317,6 +317,7 @@ class FlakyBroker(EventBroker):
         self.batches: list[Sequence[Message]] = []
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.counted: int | None = None
+        self.closes_subscriptions = False
 
     def check(self, call: str) -> None:
         if call in self.raised:
@@ -366,6 +367,8 @@ class _FlakySubscription(Subscription):
 
     async def receive(self, *, limit: int) -> Sequence[Batch]:
         self._broker.check("receive")
+        if self._broker.closes_subscriptions:
+            await self._inner.close()
         return await self._inner.receive(limit=limit)
 
     async def acknowledge(self, batches: Sequence[Batch]) -> None:

@@ -447,6 +447,19 @@ async def test_a_consumer_that_is_told_to_end_while_its_broker_fails_ends(
         assert task.cancelled()
 
 
+async def test_a_subscription_that_is_closed_under_a_consumer_is_replaced_and_nothing_spins(
+    world: World, process: Process, broker: FlakyBroker, order: Order
+) -> None:
+    broker.closes_subscriptions = True
+    async with running(process.receive):
+        await world.clock.advance(5)
+        broker.closes_subscriptions = False
+        await publish(world, created(order))
+        await world.clock.advance(10)
+
+    assert await effects(world) == 1
+
+
 async def test_an_acknowledgement_that_fails_is_repeated_and_the_effect_is_not(
     world: World, process: Process, broker: FlakyBroker, reacting: Reacting, order: Order
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from adapters.persistence.sql import statements
+from adapters.persistence.sql.connection import connect
 from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
 from adapters.persistence.sql.group_commit import GroupCommit
 from adapters.persistence.sql.loader import Loader
@@ -39,7 +40,6 @@ from ports.persistence import (
     Write,
 )
 
-BUSY_SECONDS = 3.0
 STOP_SECONDS = 5.0
 READERS = 2
 # How many units of work one transaction takes. A relay's unit is itself a whole batch.
@@ -48,24 +48,6 @@ _LAST_ID = "g"  # sorts after every UUID
 
 T = TypeVar("T")
 Question = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
-
-
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection with the settings that the promises rest on: durable at every commit, readers beside the writer."""
-    connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
-    )
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "cache_size = -32000",  # KiB
-        "temp_store = MEMORY",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    if read_only:
-        connection.execute("PRAGMA query_only = ON")
-    return connection
 
 
 class SqlitePersistence(Persistence):
@@ -100,8 +82,8 @@ class SqlitePersistence(Persistence):
         self._writer = Writer(self._write_connection, lambda: to_micros(self._clock.now()))
 
     def _open(self) -> sqlite3.Connection:
-        if not self._path.parent.is_dir():
-            raise Unavailable(f"the folder {self._path.parent} for the database does not exist")
+        if not self._path.exists():
+            raise Unavailable(f"there is no database at {self._path}: run `crossdock migrate`, or change DATABASE_URL")
         connection = connect(self._path)
         check_revision(connection)
         self._presence = Presence(self._path)

@@ -241,7 +241,7 @@ EXPIRE_CLAIMS = Statement(
     .values(due_at=0)
     .where(
         text("lane <> 'event' AND state = 'ready'"),
-        or_(deliveries.c.holder.is_not(None), deliveries.c.reason.is_(None)),
+        or_(deliveries.c.holder.is_not(None), deliveries.c.sent_at.is_not(None)),  # claimed, or in a queue
     )
 )
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adapters.persistence.sql.connection import connect
 from adapters.persistence.sql.migrations.revision import REVISIONS, stored_revision
 
 
@@ -10,8 +11,6 @@ def upgrade_sqlite(path: Path) -> bool:
 
     Safe to run twice at once, and to kill: each run is one exclusive transaction, and the second finds nothing to do.
     """
-    from adapters.persistence.sql.sqlite import connect  # noqa: PLC0415 - the two know each other
-
     connection = connect(path)
     try:
         stored = stored_revision(connection)
