@@ -63,7 +63,7 @@ class WeatherServer:
     def __init__(self, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self.connections = 0
-        self._port = port
+        self.port = port
         self._tls = tls
         self._always: Script = as_the_providers_do
         self._next: list[Script] = []
@@ -87,7 +87,7 @@ class WeatherServer:
 
     @property
     def origin(self) -> str:
-        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def openweather_url(self) -> str:
@@ -102,8 +102,8 @@ class WeatherServer:
         return self.origin + FORECAST_PATH
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, ssl=self._tls)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -134,8 +134,6 @@ class WeatherServer:
         finally:
             self._serving.discard(task)
             writer.close()
-            with contextlib.suppress(ConnectionError, ssl.SSLError):
-                await writer.wait_closed()
 
 
 async def _read(reader: asyncio.StreamReader) -> Asked | None:
@@ -351,6 +349,7 @@ BOMB: Final = gzip.compress(b"[" * 100_000_000, compresslevel=1)
 _CHUNKED: Final = head(200, {"Transfer-Encoding": "chunked"})
 
 UNAVAILABLE_FAULTS: Final[Mapping[str, Script]] = {
+    "an outage": answers({"cod": 503, "message": "later"}, status=503),
     "reset": resets,
     "closed without a word": sends(),
     "cut in the headers": sends(b"HTTP/1.1 200 OK\r\nContent-Le"),
@@ -365,6 +364,7 @@ UNAVAILABLE_FAULTS: Final[Mapping[str, Script]] = {
     "a hundred for ever": drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n", seconds=0.01),
 }
 REJECTED_FAULTS: Final[Mapping[str, Script]] = {
+    "a refusal": answers({"cod": 401, "message": "Invalid API key"}, status=401),
     "not JSON": answers(b"<html>It works!</html>"),
     "half of JSON": answers(b'{"name": "Berlin", "main": {"temp": 1'),
     "empty": answers(b""),

@@ -121,7 +121,7 @@ async def test_what_was_not_found_is_asked_for_again(weather: OpenMeteo, server:
 
 
 async def test_a_404_means_that_there_is_no_such_city(weather: OpenMeteo, server: WeatherServer) -> None:
-    server.next(answers({}, status=404))
+    server.next(answers({"error": True, "reason": "not found"}, status=404))
 
     with pytest.raises(CityNotFound):
         await weather.current(BERLIN)
