@@ -95,6 +95,13 @@ class Promised:
     users: set[str] = field(default_factory=set)
     orders: set[str] = field(default_factory=set)
     unknown: int = 0  # requests that got no answer
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, *, orders: int) -> None:
+        """Return when so many orders have been answered 201."""
+        while len(self.orders) < orders:
+            self.news.clear()
+            await self.news.wait()
 
     async def load(self, service: Service, *, clients: int = 8, orders: int = 1_000_000) -> None:
         """Register a user each and place orders, so many in all, until the service dies."""
@@ -112,6 +119,7 @@ class Promised:
         answer = await client.post("/orders/", json={"user_id": user, "currency": "EUR", "lines": [line]})
         assert answer.status_code == 201, answer.text
         self.orders.add(answer.json()["id"])
+        self.news.set()
 
     async def _client(self, client: httpx.AsyncClient, left: list[int]) -> None:
         try:
