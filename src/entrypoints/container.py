@@ -177,6 +177,7 @@ def _event_relay(
     clock: Clock,
     process: str,
     reactions: dict[Any, Any],
+    pace: Pace,
 ) -> EventRelay:
     partitions = settings.event_broker.partitions
     return EventRelay(
@@ -187,6 +188,7 @@ def _event_relay(
         kept_types=[event.type for event in reactions],
         topics=TOPICS,
         group=settings.event_broker.consumer_group,
+        pace=pace,
     )
 
 
@@ -269,8 +271,10 @@ class Container(containers.DeclarativeContainer):
     retry = providers.Singleton(
         Retry, unit_of_work, clock, reactions, group=consumer_group, process=process, attempts=attempts
     )
-    event_relay = providers.Singleton(_event_relay, settings, persistence, event_broker, clock, process, reactions)
-    task_relay = providers.Singleton(TaskRelay, persistence, task_queue, clock, attempts=attempts)
+    event_relay = providers.Singleton(
+        _event_relay, settings, persistence, event_broker, clock, process, reactions, pace
+    )
+    task_relay = providers.Singleton(TaskRelay, persistence, task_queue, clock, attempts=attempts, pace=pace)
     dead_letters = providers.Singleton(DeadLetters, persistence, clock)
 
     register_user = providers.Singleton(RegisterUser, unit_of_work, clock, ids)

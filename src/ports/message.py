@@ -7,6 +7,7 @@ headers and back, and looks at nothing but topic, subject and body.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 from domain.model.errors import Refusal
@@ -16,6 +17,7 @@ from domain.model.times import to_rfc3339
 SOURCE = "crossdock"
 BODY_MOST = 512 * 1024  # bytes; well under Kafka's default of 1 MB with headers
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BY_TYPE: dict[str, type[Event]] = {event.type: event for event in EVENT_TYPES}
 _KNOWN_BASES = {type_.rpartition(".v")[0] for type_ in _BY_TYPE}
 
@@ -56,7 +58,7 @@ def write_event(event: Event) -> Message:
             "sequence": str(event.sequence),
             "datacontenttype": "application/json",
         },
-        body=json.dumps(event.data(), ensure_ascii=False, separators=(",", ":")).encode(),
+        body=_encode(event.data()).encode(),
     )
 
 
@@ -85,6 +87,7 @@ def read_event(message: Message) -> Event | None:
         raise Unreadable(f"cannot be read: {error}") from error
 
 
+@lru_cache(4096)
 def partition_of(subject: str, partitions: int) -> int:
     """The partition of a subject, as Kafka's default partitioner computes it: murmur2 of the key, sign bit cleared.
 

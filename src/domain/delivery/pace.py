@@ -3,7 +3,7 @@
 from ports.clock import Clock
 
 MANY = 8  # requests in flight: fewer leave the processor idle now and then, and delivery costs them nothing
-REST_LEAST = 0.2  # seconds; also lets work gather, and many handled at once cost a fraction of one by one
+REST_LEAST = 0.1  # seconds
 REST_MOST = 1.0
 
 
@@ -22,6 +22,10 @@ class Pace:
     def is_pressed(self) -> bool:
         """Whether many requests wait for their answer."""
         return self.in_flight >= MANY
+
+    def at_most(self, usual: int, *, pressed: int) -> int:
+        """How much to take at once: fewer under load, since what is taken together holds the event loop together."""
+        return pressed if self.is_pressed else usual
 
     async def rest(self, worked: float = 0.0) -> None:
         """Rest after ``worked`` seconds, if there is a reason to."""

@@ -38,6 +38,7 @@ from ports.persistence import (
 log = logging.getLogger("crossdock.consumer")
 
 BATCH_MOST = 100  # messages of one partition at once
+BATCH_PRESSED = 4  # the same while many requests wait
 REMEMBERED = timedelta(days=30)  # how long the inbox knows what it has seen
 PARKED_MOST = 10_000  # messages of one group that we keep; beyond, the backlog stays in the broker
 RERUNS_MOST = 10  # of a reaction that read stale data
@@ -141,7 +142,7 @@ class Receive:
         checked: set[tuple[str, int]] = set()
         try:
             while True:
-                batches = await subscription.receive(limit=BATCH_MOST)
+                batches = await subscription.receive(limit=self._pace.at_most(BATCH_MOST, pressed=BATCH_PRESSED))
                 if not batches:  # a subscription that was closed under us; nothing may spin here
                     raise Unavailable("the subscription has ended")
                 began = self._clock.monotonic()

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from domain.delivery.attempts import Attempts, Outage
 from domain.delivery.failures import PROCESS_ENDED, reason, together
+from domain.delivery.pace import Pace
 from domain.delivery.shares import Shares
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
@@ -20,6 +21,7 @@ log = logging.getLogger("crossdock.relay")
 
 EVENTS_AT_ONCE = 500
 TASKS_AT_ONCE = 200
+PRESSED_AT_ONCE = 48  # of either, while many requests wait
 RESEND_SECONDS = 60.0  # before a task that was handed to the queue and not claimed is handed over again
 UNHANDLED_SECONDS = 60.0  # before an event that our caught-up group has not handled is sent again
 DECLARE_SECONDS = 30.0
@@ -43,7 +45,9 @@ class EventRelay:
         kept_types: Collection[str],
         topics: Sequence[str],
         group: str,
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace or Pace(clock)
         self._persistence = persistence
         self._broker = broker
         self._shares = shares
@@ -64,7 +68,8 @@ class EventRelay:
         # From before anything is sent: a lease that is lost meanwhile proves nothing, also when it is ours again.
         proofs = {partition: self._shares.proof(partition) for partition in held}
         await self._look_back(identity)
-        ready = await self._persistence.ledger.ready_events(partitions=sorted(held), limit=EVENTS_AT_ONCE)
+        limit = self._pace.at_most(EVENTS_AT_ONCE, pressed=PRESSED_AT_ONCE)
+        ready = await self._persistence.ledger.ready_events(partitions=sorted(held), limit=limit)
         batch = _heads(ready)
         if not batch:
             return False
@@ -168,7 +173,10 @@ class EventRelay:
 class TaskRelay:
     """Hands due tasks to the queue; a claim that ran out is a failed attempt, and the task is due again later."""
 
-    def __init__(self, persistence: Persistence, queue: TaskQueue, clock: Clock, *, attempts: Attempts) -> None:
+    def __init__(
+        self, persistence: Persistence, queue: TaskQueue, clock: Clock, *, attempts: Attempts, pace: Pace | None = None
+    ) -> None:
+        self._pace = pace or Pace(clock)
         self._persistence = persistence
         self._queue = queue
         self._clock = clock
@@ -178,7 +186,9 @@ class TaskRelay:
     async def step(self) -> bool:
         """Hand one batch over; whether there was anything. `Unavailable` when the queue or the store is."""
         now = self._clock.now()
-        due = await self._persistence.ledger.due(Lane.TASK, now=now, limit=TASKS_AT_ONCE)
+        due = await self._persistence.ledger.due(
+            Lane.TASK, now=now, limit=self._pace.at_most(TASKS_AT_ONCE, pressed=PRESSED_AT_ONCE)
+        )
         if not due:
             return False
         handed = await self._take(due, now)

@@ -8,9 +8,10 @@ from typing_extensions import TypedDict
 from entrypoints.web.dependencies import HealthOf
 from entrypoints.web.errors import Problem
 from entrypoints.web.fields import to_json
+from entrypoints.web.lean_route import LeanRoute
 from entrypoints.web.openapi import problems
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=LeanRoute)
 
 
 class LifeDocument(TypedDict):

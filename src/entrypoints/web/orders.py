@@ -18,11 +18,12 @@ from entrypoints.web.cursors import CURSOR_MOST, order_cursor, order_of
 from entrypoints.web.dependencies import CreateOrder, GetOrder, ListOrders
 from entrypoints.web.errors import invalid_request
 from entrypoints.web.fields import STRICT, Amount, Id, Instant, id_from_path, to_json
+from entrypoints.web.lean_route import LeanRoute
 from entrypoints.web.openapi import Page, created, problems, request_body
 
 PRICE_TEXT_MOST = 32
 
-router = APIRouter(tags=["orders"])
+router = APIRouter(tags=["orders"], route_class=LeanRoute)
 
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["EUR"])]
 Sku = Annotated[str, Field(min_length=1, max_length=SKU_MOST, examples=["apple"])]

@@ -16,9 +16,10 @@ from domain.model.user import NAME_MOST, User
 from entrypoints.web.bodies import read_json
 from entrypoints.web.dependencies import GetUser, RegisterUser, after_answer
 from entrypoints.web.fields import STRICT, Id, Instant, id_from_path, to_json
+from entrypoints.web.lean_route import LeanRoute
 from entrypoints.web.openapi import created, problems, request_body
 
-router = APIRouter(tags=["users"])
+router = APIRouter(tags=["users"], route_class=LeanRoute)
 
 
 def _address(text: str) -> str:

@@ -13,12 +13,13 @@ from domain.model.weather import CITY_MOST, City, Weather
 from entrypoints.web.dependencies import Clock, GetWeather
 from entrypoints.web.errors import Problem, retry_after
 from entrypoints.web.fields import Instant, to_json
+from entrypoints.web.lean_route import LeanRoute
 from entrypoints.web.openapi import problems
 from ports.errors import Rejected, Unavailable
 
 RETRY_AFTER = 10  # seconds, when the provider does not say
 
-router = APIRouter(tags=["weather"])
+router = APIRouter(tags=["weather"], route_class=LeanRoute)
 _log = structlog.get_logger("crossdock.web")
 
 

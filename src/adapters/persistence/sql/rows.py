@@ -37,8 +37,7 @@ def _maybe_from(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 USER_COLUMNS = ("id", "email", "name", "registered_at", "version")
