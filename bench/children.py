@@ -1,0 +1,133 @@
+"""Servers as child processes, which never outlive the block that they were started in."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+CROSSDOCK = Path(sys.executable).with_name("crossdock")
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.002
+# Nothing that is set on this machine may change what is measured.
+_KEPT = ("HOME", "LANG", "LC_ALL", "PATH", "TZ")
+
+
+class DidNotStart(Exception):
+    """A server did not answer in time; the message has the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A server that answers on ``port`` of 127.0.0.1."""
+
+    pid: int
+    port: int
+    seconds_to_first_answer: float
+    resident_mib: float  # after the first answer; zero where this system does not say
+
+    def cpu_seconds(self) -> float:
+        """What all its threads have used so far; zero where this system does not say."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def post(self, path: str, value: object) -> Any:
+        """The JSON of a 201."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("POST", path, json.dumps(value), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        if answer.status != 201:
+            raise RuntimeError(f"{path} answered {answer.status}: {text[:500]}")
+        return json.loads(text)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """The command that runs a module of this repository."""
+    return [sys.executable, "-m", name, *arguments]
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], *, folder: Path, port: int, environ: Mapping[str, str] | None = None, path: str = "/livez"
+) -> Iterator[Child]:
+    """Run a server until the end of the block; it is up when ``path`` answers 200.
+
+    It works in ``folder``, where its log goes too.
+    """
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    of_here = {} if command[0] == str(CROSSDOCK) else {"PYTHONPATH": str(ROOT)}
+    log = folder / f"{port}.log"
+    with log.open("wb") as out:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=folder, env={**kept, **of_here, **(environ or {})}, stdout=out, stderr=out
+        )
+        try:
+            _until_answered(process, port, path, began + START_SECONDS, log)
+            yield Child(process.pid, port, time.perf_counter() - began, _resident_mib(process.pid))
+        finally:
+            _end(process)
+
+
+def _until_answered(process: "subprocess.Popen[bytes]", port: int, path: str, deadline: float, log: Path) -> None:
+    while True:
+        try:
+            if _status(port, path) == 200:
+                return
+        except (OSError, http.client.HTTPException):
+            pass
+        if process.poll() is not None or time.perf_counter() > deadline:
+            raise DidNotStart(f"{process.args!r} did not answer {path}:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(POLL_SECONDS)
+
+
+def _status(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _resident_mib(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

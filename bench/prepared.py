@@ -1,0 +1,48 @@
+"""Requests as bytes, made before the clock runs."""
+
+import json
+import random
+from collections.abc import Sequence
+from urllib.parse import quote
+
+ORDERS = 256
+CITIES = ("Reykjavík", "Berlin", "São Paulo", "Nairobi", "Wellington")
+CURRENCY = "EUR"
+
+
+def order_requests(users: Sequence[str]) -> list[bytes]:
+    """A pool of orders of one to three lines, the same in every run."""
+    chance = random.Random(20)
+    return [_post("/orders/", _order(chance, users)) for _ in range(ORDERS)]
+
+
+def weather_requests() -> list[bytes]:
+    """One for each city."""
+    return [_get(f"/weather/{quote(city)}") for city in CITIES]
+
+
+def plain_request() -> list[bytes]:
+    """The least that can be asked."""
+    return [_get("/")]
+
+
+def _order(chance: random.Random, users: Sequence[str]) -> object:
+    lines = [
+        {
+            "sku": f"article-{chance.randrange(1000)}",
+            "quantity": chance.randint(1, 9),
+            "unit_price": f"{chance.randrange(100)}.{chance.randrange(100):02}",
+        }
+        for _ in range(chance.randint(1, 3))
+    ]
+    return {"user_id": chance.choice(users), "currency": CURRENCY, "lines": lines}
+
+
+def _post(path: str, value: object) -> bytes:
+    body = json.dumps(value, separators=(",", ":")).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/json\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/json\r\n\r\n".encode()
