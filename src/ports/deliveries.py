@@ -33,6 +33,11 @@ class State(StrEnum):
     DISCARDED = "discarded"  # given up by a person; kept for the record
 
 
+def ordering_key(topic: str, subject: str, group: str = "") -> str:
+    """Of what a group keeps of a subject; without a group, of what is published about it."""
+    return f"{group}/{topic}/{subject}"
+
+
 @dataclass(frozen=True, slots=True)
 class Happening:
     """One line of a delivery's story."""
@@ -79,7 +84,7 @@ class Delivery:
         """Deliveries of one key go one after the other; None waits for nobody."""
         if self.lane is Lane.TASK or self.subject is None:
             return None
-        return f"{self.group}/{self.topic}/{self.subject}"
+        return ordering_key(self.topic, self.subject, self.group)
 
     @property
     def message(self) -> Message:

@@ -61,9 +61,9 @@ class Perform:
 
     async def __call__(self, task: Delivery) -> None:
         """Perform it, unless another has it. What the work raises is marked on the row and not raised."""
+        await self._pace.rest()
         if task.id in self._in_hand:
             return  # given twice
-        await self._pace.rest()
         claimed = await self._claim(task)
         if claimed is None:
             return

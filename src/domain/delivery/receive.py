@@ -17,7 +17,7 @@ from domain.model.events import Event
 from domain.model.times import from_rfc3339
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
-from ports.deliveries import Delivery, Happening, Lane, State
+from ports.deliveries import Delivery, Happening, Lane, State, ordering_key
 from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
 from ports.event_broker import Batch, EventBroker
 from ports.ids import Ids
@@ -31,6 +31,7 @@ from ports.persistence import (
     Survey,
     TakeInHand,
     Traffic,
+    Unblock,
     UnitOfWork,
     Write,
 )
@@ -339,5 +340,13 @@ def _kept(lane: Lane, state: State) -> bool:
 
 
 def _off_the_outbox(one: _Incoming) -> list[Write]:
-    """Our own event has reached our own group: the outbox need not keep it."""
-    return [Remove(one.id, None)] if one.source == SOURCE else []
+    """Our own event has reached our own group: the outbox need not keep it.
+
+    Not even when the broker refused it, or so it said: then it is dead, and others wait behind it.
+    """
+    if one.source != SOURCE:
+        return []
+    gone: list[Write] = [Remove(one.id, None)]
+    if one.message.subject is not None:
+        gone.append(Unblock(ordering_key(one.message.topic, one.message.subject)))
+    return gone

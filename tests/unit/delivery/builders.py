@@ -1,11 +1,13 @@
 """The delivery of a whole process, wired by hand, and doubles that fail on purpose."""
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from adapters.event_broker.memory import MemoryEventBroker
 from adapters.ids import UuidV7Ids
@@ -47,6 +49,16 @@ Reactions = Mapping[type[Event], Reaction]
 T = TypeVar("T")
 
 
+class CountedIds(Ids):
+    """The same ids in the same order each time, so that a history can be repeated."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def new(self) -> UUID:
+        return UUID(int=0x01A0 << 112 | 0x7 << 76 | 0b10 << 62 | next(self._numbers))
+
+
 @dataclass
 class World:
     """What outlives a process: the store, the broker, the mailboxes, and time."""
@@ -58,9 +70,9 @@ class World:
     mailer: MemoryMailer
 
     @classmethod
-    async def begin(cls) -> "World":
+    async def begin(cls, ids: Ids | None = None) -> "World":
         clock = ManualClock()
-        ids = UuidV7Ids(clock)
+        ids = ids or UuidV7Ids(clock)
         world = cls(clock, ids, MemoryPersistence(clock), cls._new_broker(ids), MemoryMailer())
         await world.store.start()
         await world.broker.start()
@@ -240,7 +252,7 @@ class FlakyPersistence(Persistence):
 
     def __init__(self, inner: Persistence) -> None:
         self.inner = inner
-        self.failures: deque[tuple[Exception, bool]] = deque()
+        self.failures: deque[tuple[Exception | None, bool]] = deque()
         self.raised: Exception | None = None
         self.after_reading: Callable[[str], Awaitable[None]] | None = None
         self.before_commit: Callable[[Sequence[Write]], Awaitable[None]] | None = None

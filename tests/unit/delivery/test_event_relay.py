@@ -382,6 +382,27 @@ async def test_a_type_that_nobody_reacts_to_any_more_is_not_kept_for_ever(world:
     assert await world.deliveries(Lane.EVENT) == 0
 
 
+async def test_what_was_refused_after_it_had_arrived_holds_nobody_up_once_it_is_handled(
+    world: World, one: Relaying
+) -> None:
+    """As when the answer was lost and the broker's limits were changed before it was sent again."""
+    order = await one.process.place_order()
+    one.broker.loses_answers = True
+    with pytest.raises(Unavailable):
+        await one.relay.step()
+    one.broker.judge = lambda _message, _batch: Rejected("too large now")
+    await one.relay.step()
+    (behind,) = await record(world, str(order.id))
+    assert len(await world.desk()) == 2  # of the user and of the order
+
+    await one.process.receive_once()
+    one.broker.loses_answers, one.broker.judge = False, lambda _message, _batch: None
+    await one.process.carry()
+
+    assert behind.id in world.published(str(order.id))
+    assert [dead.topic for dead in await world.desk()] == ["user_events"]
+
+
 # --- several relays ---------------------------------------------------------------------------------------------------
 
 

@@ -6,14 +6,17 @@ Hypothesis invents the histories, and prints the shortest one that breaks a prom
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid5
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, register_random, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from domain.delivery import attempts
 from domain.delivery.dead_letters import DeadLetterNotFound
+from domain.delivery.failures import together
 from domain.delivery.unit_of_work import Recording
 from domain.model import tasks
 from domain.model.events import OrderConfirmed, OrderCreated
@@ -27,10 +30,11 @@ from ports.errors import PortError, Rejected, Unavailable, Unknown
 from ports.event_broker import Outcome
 from ports.message import Message, read_event
 from ports.persistence import Record, UnitOfWork, Write
-from tests.builders import a_line, a_user, an_email, an_id, an_order
-from tests.unit.delivery.builders import GROUP, TOPICS, FlakyBroker, FlakyPersistence, Process, World, away
+from tests.builders import a_line, a_user, an_email, an_order
+from tests.unit.delivery.builders import GROUP, TOPICS, CountedIds, FlakyBroker, FlakyPersistence, Process, World, away
 
 ROUNDS_MOST = 300
+register_random(attempts._dice)  # delays are jittered by it: the same history, the same delays
 numbers = st.integers(0, 10**6)  # chooses one of what there is
 components = st.sampled_from(["event_relay", "task_relay", "perform", "receive", "retry", "renew"])
 failures = st.sampled_from([away(), ValueError("no"), Rejected("never"), asyncio.CancelledError()])
@@ -43,10 +47,12 @@ class Member:
         self._machine = machine
         world = machine.world
         self.store = FlakyPersistence(world.store)
-        self.store.after_commit = machine.note_effects
         self.broker = FlakyBroker(world.broker)
+        self.store.before_commit = self.may_freeze
         self.broker.judge = machine.judge
-        self.broker.meanwhile = lambda: asyncio.sleep(0)
+        self.broker.meanwhile = self.may_freeze
+        self.awake = asyncio.Event()
+        self.awake.set()
         self._confirm = ConfirmOrder(world.clock, world.ids)
         self._welcome = SendWelcomeEmail(self.store.users, world.mailer)
         self._confirmation = SendOrderConfirmation(self.store.users, self.store.orders, world.mailer)
@@ -58,6 +64,10 @@ class Member:
             work={tasks.SendWelcomeEmail: self.welcome, tasks.SendOrderConfirmation: self.confirmation},
             performs_here=machine.performs_here,
         )
+
+    async def may_freeze(self, _writes: Sequence[Write] = ()) -> None:
+        await asyncio.sleep(0)
+        await self.awake.wait()
 
     async def react(self, event: OrderCreated, work: UnitOfWork) -> None:
         await asyncio.sleep(0)
@@ -89,10 +99,8 @@ class Member:
             "retry": process.retry.step,
             "renew": process.perform.renew,
         }
-        try:
+        with suppress(PortError):  # and tried again after a while
             await steps[component]()
-        except PortError:
-            pass  # and tried again after a while
 
     async def _receive(self) -> None:
         if not await self.broker.backlog(TOPICS, GROUP):
@@ -118,7 +126,8 @@ class Delivering(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.world = self.do(World.begin())
+        self.world = self.do(World.begin(CountedIds()))
+        self._note_what_is_committed()
         self.handler_failures: list[BaseException] = []
         self.mailer_failures: list[BaseException] = []
         self.outcomes: list[tuple[Outcome, bool]] = []  # of the next messages, and whether they arrive nevertheless
@@ -142,24 +151,28 @@ class Delivering(RuleBasedStateMachine):
 
     # What the members call
 
-    async def note_effects(self, writes: Sequence[Write]) -> None:
-        for write in writes:
-            if isinstance(write, Record) and write.delivery.lane is not Lane.RECEIVED:
-                delivery = write.delivery
-                log = self.recorded if delivery.lane is Lane.EVENT else self.effects
-                log[f"{delivery.topic}/{delivery.subject}"].append(delivery.id)
+    def _note_what_is_committed(self) -> None:
+        store = self.world.store._store
+        apply = store.apply
+
+        def apply_and_note(unit: Sequence[Write]) -> None:
+            apply(unit)
+            for write in unit:
+                if isinstance(write, Record) and write.delivery.lane is not Lane.RECEIVED:
+                    delivery = write.delivery
+                    log = self.recorded if delivery.lane is Lane.EVENT else self.effects
+                    log[f"{delivery.topic}/{delivery.subject}"].append(delivery.id)
+
+        store.apply = apply_and_note
 
     def judge(self, message: Message, batch: Sequence[Message]) -> Outcome:
         outcome, arrives = self.outcomes.pop() if self.outcomes else (None, True)
-        came_before = any(each.attributes["id"] == message.attributes["id"] for each in self.arrived)
-        if isinstance(outcome, Rejected) and came_before:
-            return None  # no broker rejects what it has taken before
         if isinstance(outcome, Rejected) and len(batch) > 1:
             self.outcomes.append((outcome, arrives))  # for when it is sent alone
         if arrives:
             self.arrived.append(message)
             if outcome is not None:
-                asyncio.ensure_future(self.world.broker.publish([message]))
+                self.world.broker._publish(message)
         return outcome
 
     def fail_handler(self) -> None:
@@ -172,6 +185,15 @@ class Delivering(RuleBasedStateMachine):
 
     # Work
 
+    @initialize()
+    def something_is_there(self) -> None:
+        for _ in range(2):
+            self.counted.add(self.world.ids.new())
+        self.register(0)
+        self.place_order(0, 0)
+        for subject in range(2):
+            self.record_many_of_one_subject(0, subject, many=3, is_kept=True)
+
     @rule(number=numbers)
     def register(self, number: int) -> None:
         self.timed(self._attempt(self.member(number).process.register_user(an_email(), "Ann")))
@@ -183,10 +205,8 @@ class Delivering(RuleBasedStateMachine):
             create = self.member(number).process.create_order
             self.timed(self._attempt(create(users[user % len(users)].id, "EUR", (a_line(),))))
 
-    @rule(number=numbers, subject=numbers, many=st.integers(1, 6), is_kept=st.booleans())
+    @rule(number=numbers, subject=numbers, many=st.integers(1, 4), is_kept=st.booleans())
     def record_many_of_one_subject(self, number: int, subject: int, many: int, is_kept: bool) -> None:
-        if not self.counted or subject % 3 == 0:
-            self.counted.add(an_id())
         order_id = sorted(self.counted)[subject % len(self.counted)]
         recording = self.member(number).process.recording
         self.timed(self._attempt(self._record_many(recording, order_id, many, is_kept=is_kept)))
@@ -195,17 +215,15 @@ class Delivering(RuleBasedStateMachine):
         order = an_order(user=a_user())
         object.__setattr__(order, "id", order_id)
         for _ in range(many):
-            created = OrderCreated.of(order, id=an_id())
-            confirmed = OrderConfirmed.of(order.confirm(order.created_at), id=an_id())
+            created = OrderCreated.of(order, id=self.world.ids.new())
+            confirmed = OrderConfirmed.of(order.confirm(order.created_at), id=self.world.ids.new())
             work = recording()
             work.publish(created if is_kept else confirmed)
             await work.commit()
 
     async def _attempt(self, work: Coroutine[Any, Any, object]) -> None:
-        try:
+        with suppress(Unavailable, Unknown):  # the client is told; what is true stands in the store
             await work
-        except (Unavailable, Unknown):
-            pass  # the client is told; what is true stands in the store
 
     # Steps
 
@@ -215,15 +233,30 @@ class Delivering(RuleBasedStateMachine):
 
     @rule(number=numbers, first=components, second=components)
     def two_processes_step_at_once(self, number: int, first: str, second: str) -> None:
-        async def both() -> None:
-            await asyncio.gather(self.member(number).step(first), self.member(number + 1).step(second))
-
-        self.timed(both())
+        if len(self.members) > 1:
+            both = (self.member(number).step(first), self.member(number + 1).step(second))
+            self.timed(together(both))
 
     @rule(number=numbers)
-    def carry_and_receive(self, number: int) -> None:
-        for component in ("event_relay", "receive", "task_relay", "perform", "retry"):
-            self.step(number, component)
+    def everything_steps(self, number: int) -> None:
+        self.relay(number, 1)
+        self.receive(number)
+        self.perform(number)
+
+    @rule(number=numbers, times=st.integers(1, 3))
+    def relay(self, number: int, times: int) -> None:
+        for _ in range(times):
+            self.step(number, "event_relay")
+
+    @rule(number=numbers)
+    def receive(self, number: int) -> None:
+        self.step(number, "receive")
+        self.step(number, "retry")
+
+    @rule(number=numbers)
+    def perform(self, number: int) -> None:
+        self.step(number, "task_relay")
+        self.step(number, "perform")
 
     @rule(seconds=st.sampled_from([0.3, 1.5, 7, 20, 76]))
     def time_passes(self, seconds: float) -> None:
@@ -240,20 +273,27 @@ class Delivering(RuleBasedStateMachine):
 
     # Faults
 
-    @rule(number=numbers, error=st.sampled_from([away(), Unknown("perhaps")]), is_done=st.booleans())
-    def a_commit_fails(self, number: int, error: PortError, is_done: bool) -> None:
-        self.member(number).store.fail_next(error, is_done=is_done and isinstance(error, Unknown))
+    @rule(
+        number=numbers,
+        error=st.sampled_from([away(), Unknown("perhaps")]),
+        is_done=st.booleans(),
+        after=st.integers(0, 3),
+    )
+    def a_commit_will_fail(self, number: int, error: PortError, is_done: bool, after: int) -> None:
+        store = self.member(number).store
+        store.failures += [(None, True)] * after
+        store.fail_next(error, is_done=is_done and isinstance(error, Unknown))
 
     @rule(outcome=st.sampled_from([away(), Rejected("no such format")]), arrives=st.booleans(), times=st.integers(1, 3))
-    def the_broker_does_not_take_it(self, outcome: Outcome, arrives: bool, times: int) -> None:
+    def the_broker_will_not_take_it(self, outcome: Outcome, arrives: bool, times: int) -> None:
         self.outcomes += [(outcome, arrives and isinstance(outcome, Unavailable))] * times
 
     @rule(error=failures, times=st.integers(1, 4))
-    def the_handler_fails(self, error: BaseException, times: int) -> None:
+    def handlers_will_fail(self, error: BaseException, times: int) -> None:
         self.handler_failures += [error] * times
 
     @rule(error=failures, times=st.integers(1, 4))
-    def the_mailer_fails(self, error: BaseException, times: int) -> None:
+    def the_mailer_will_fail(self, error: BaseException, times: int) -> None:
         self.mailer_failures += [error] * times
 
     @rule()
@@ -262,19 +302,41 @@ class Delivering(RuleBasedStateMachine):
         for member in self.members:
             member.broker.inner = self.world.broker
 
-    @rule()
-    @precondition(lambda self: len(self.members) < 3)
+    @rule(number=numbers, follows=st.booleans())
+    def processes_come_and_go(self, number: int, follows: bool) -> None:
+        if len(self.members) < 3:
+            self.start_process()
+        else:
+            self.end_process(self.member(number), follows=follows)
+
     def start_process(self) -> None:
         member = Member(self)
         self.do(member.process.queue.start())
         self.members.append(member)
 
-    @rule(number=numbers)
-    def a_process_dies(self, number: int) -> None:
-        member = self.member(number)
+    def end_process(self, member: Member, *, follows: bool) -> None:
         member.store.raised = away("this process is dead")
         self.members.remove(member)
-        self.start_process()
+        if follows or not self.members:
+            self.start_process()
+
+    @rule(number=numbers, component=components, seconds=st.sampled_from([1, 8, 20, 70]))
+    def a_process_freezes_in_the_middle(self, number: int, component: str, seconds: float) -> None:
+        """Before its next commit, or while it publishes; another goes on, and then it wakes."""
+        member = self.member(number)
+
+        async def freeze() -> None:
+            member.awake.clear()
+            stepping = asyncio.ensure_future(member.step(component))
+            await self.world.clock.advance(seconds)
+            other = next((each for each in self.members if each is not member), None)
+            if other is not None:
+                for each in ("event_relay", "event_relay", "receive", "retry", "task_relay", "perform"):
+                    await self.world.clock.run(other.step(each))
+            member.awake.set()
+            await self.world.clock.run(settled(stepping))
+
+        self.do(freeze())
 
     @rule(number=numbers, component=components, moments=st.integers(0, 40))
     def a_process_dies_in_the_middle(self, number: int, component: str, moments: int) -> None:
@@ -289,7 +351,7 @@ class Delivering(RuleBasedStateMachine):
             await asyncio.gather(stepping, return_exceptions=True)
 
         self.do(die())
-        self.a_process_dies(number)
+        self.end_process(member, follows=True)
 
     # The desk
 
@@ -300,7 +362,6 @@ class Delivering(RuleBasedStateMachine):
             return
         dead: Delivery = desk[number % len(desk)]
         dead_letters = self.member(number).process.dead_letters
-        discards = discards and number % 4 == 0
         if discards:
             self.given_up |= {dead.id, dead.attributes.get("id", ""), dead.subject or ""}
         action = dead_letters.discard if discards else dead_letters.replay
@@ -395,13 +456,17 @@ class DeliveringThroughAQueue(Delivering):
     performs_here = False
 
 
+async def settled(work: "asyncio.Future[None]") -> None:
+    await work
+
+
 def effect_of(event_id: str) -> UUID:
     """The id of the one task that a counted event asks for."""
     return uuid5(UUID(event_id), "effect")
 
 
 _BOUNDED = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 TestDelivering = Delivering.TestCase
 TestDelivering.settings = _BOUNDED

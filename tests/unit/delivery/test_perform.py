@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.delivery import perform as performing
+from domain.delivery.failures import together
 from domain.model.tasks import SendWelcomeEmail
 from ports.deliveries import Delivery, Lane, State
 from ports.errors import Rejected, Unavailable, Unknown
@@ -158,6 +159,19 @@ async def test_a_queue_that_gives_a_task_twice_at_once_does_no_harm(
 
     assert len(work.done) == 1
     assert await world.deliveries(Lane.TASK) == 0
+
+
+async def test_a_queue_that_gives_a_task_twice_does_no_harm_under_load_either(
+    world: World, process: Process, work: Working
+) -> None:
+    """While performing rests, since many requests are in flight."""
+    task = await a_born_claimed_task(world, process)
+    process.perform._pace.in_flight = 100
+    work.meanwhile = lambda: world.clock.sleep(1)
+
+    await world.clock.run(together(process.perform(task) for _ in range(5)))
+
+    assert len(work.done) == 1
 
 
 async def test_a_claim_that_ran_out_is_taken_over(world: World, process: Process, work: Working) -> None:

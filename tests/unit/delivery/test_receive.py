@@ -159,7 +159,7 @@ async def test_effect_and_memory_of_it_are_one_commit(
     await handle(process, message)
 
     (unit,) = [writes for writes in store.committed if any(isinstance(write, Remember) for write in writes)]
-    assert {type(write).__name__ for write in unit} == {"Record", "Remember", "Advance", "Remove"}
+    assert {type(write).__name__ for write in unit} == {"Record", "Remember", "Advance", "Remove", "Unblock"}
     survey = await world.store.ledger.survey(
         GROUP, "order_events", [(str(order.id), "crossdock", message.attributes["id"])]
     )
