@@ -73,11 +73,12 @@ async def pipeline(container: Container) -> AsyncIterator[None]:
     container.unit_of_work().listeners.append(recorded)
     container.dead_letters().listeners.append(recorded)
     container.health().loops.extend(loops)
-    async with running(*(loop.run() for loop in loops), container.receive().run()):
-        try:
+    try:
+        async with running(*(loop.run() for loop in loops), container.receive().run()):
             yield
-        finally:
-            await _bounded(container.event_relay().stop, 1.0)
+    finally:
+        # After its loop has ended, which would take again what is given back here.
+        await _bounded(container.event_relay().stop, 1.0)
 
 
 @asynccontextmanager

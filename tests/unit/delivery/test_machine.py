@@ -466,7 +466,7 @@ def effect_of(event_id: str) -> UUID:
 
 
 _BOUNDED = settings(
-    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 TestDelivering = Delivering.TestCase
 TestDelivering.settings = _BOUNDED

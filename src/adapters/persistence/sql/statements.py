@@ -158,7 +158,10 @@ ADVANCE = _updating(  # group, topic, subject, version, advanced_at
 
 # The engine uses a partial index only for a condition that stands there in the same words, hence text and not
 # parameters.
-_dead_keys = select(deliveries.c.ordering_key).where(text("state = 'dead'"), deliveries.c.ordering_key.is_not(None))
+_STUCK = "state IN ('dead', 'blocked')"
+_dead_keys = select(deliveries.c.ordering_key).where(
+    text(f"{_STUCK} AND state = 'dead'"), deliveries.c.ordering_key.is_not(None)
+)
 ANY_DEAD = Statement(select(exists(_dead_keys)))
 BLOCK_RECORDED = Statement(
     update(deliveries)
@@ -182,7 +185,7 @@ def _unblocking(count: int) -> Executable:
         update(deliveries)
         .values(state=literal_column("'ready'"), token=deliveries.c.token + _ONE)
         .where(
-            text("state = 'blocked'"),
+            text(f"{_STUCK} AND state = 'blocked'"),
             deliveries.c.ordering_key.in_(select(given.c.ordering_key)),
             deliveries.c.ordering_key.not_in(_dead_keys),
         )
@@ -298,7 +301,7 @@ DUE = Statement(
 DELIVERY_BY_ID = Statement(select(*_delivery).where(deliveries.c.id == bindparam("which")))
 DEAD = Statement(
     select(*_delivery)
-    .where(text("state IN ('dead', 'blocked')"), text("state = 'dead'"), deliveries.c.position > bindparam("after"))
+    .where(text(f"{_STUCK} AND state = 'dead'"), deliveries.c.position > bindparam("after"))
     .order_by(deliveries.c.position)
     .limit(bindparam("most"))
 )
