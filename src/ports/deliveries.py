@@ -100,16 +100,12 @@ class Delivery:
         return self._changed(holder=holder, sent_at=None, due_at=until, attempts=self.attempts + 1)
 
     def born_claimed(self, holder: str, seconds: float) -> "Delivery":
-        """Recorded by the process that will perform it; not counted as an attempt before it runs out or fails."""
+        """Recorded by the process that will perform it: for so long nobody else takes it. Not an attempt yet."""
         return replace(self, holder=holder, due_at=self.recorded_at + timedelta(seconds=seconds))
 
     def ready_again(self, at: datetime) -> "Delivery":
         """The broker that took it is gone, or never brought it."""
         return self._changed(state=State.READY, due_at=at, sent_to=None, sent_at=None)
-
-    def claim_ran_out(self) -> "Delivery":
-        """The same, but a claim that ran out counts as an attempt, also one it was born with."""
-        return replace(self, attempts=max(self.attempts, 1)) if self.holder is not None else self
 
     def handed_over(self, at: datetime, until: datetime) -> "Delivery":
         """A queue is given it; if nobody has claimed it by then, again."""

@@ -21,6 +21,10 @@ class TaskQueue(ABC):
     async def stop(self) -> None:
         """Let go of everything within a bound. May be called twice."""
 
+    def room(self) -> int:
+        """How many more tasks may be handed over now; a queue that cannot tell takes what one batch may have."""
+        return 1_000
+
     @abstractmethod
     async def enqueue(self, tasks: Sequence[Delivery]) -> Sequence[Outcome]:
         """Hand tasks over and return one outcome for each, in their order, within the driver's own deadline."""

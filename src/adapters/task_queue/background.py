@@ -1,7 +1,7 @@
 """A task queue inside this process, for work that may begin right after the answer to a web request."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, ContextVar, copy_context
 
@@ -48,7 +48,7 @@ class BackgroundTaskQueue(TaskQueue):
         self._slots = slots
         self._most_waiting = most_waiting
         self._grace = grace
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: OrderedDict[str, Delivery] = OrderedDict()
         self._workers: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -65,6 +65,9 @@ class BackgroundTaskQueue(TaskQueue):
                 await asyncio.wait(self._workers, timeout=seconds)
             for worker in self._workers:
                 worker.cancel()
+
+    def room(self) -> int:
+        return self._slots - len(self._workers) + self._most_waiting - len(self._waiting)
 
     async def enqueue(self, tasks: Sequence[Delivery]) -> Sequence[Outcome]:
         held = _held.get()
@@ -98,8 +101,8 @@ class BackgroundTaskQueue(TaskQueue):
             # In a context of its own: what a request has bound or holds back is not the task's.
             work = asyncio.get_running_loop().create_task(self._work(task), context=self._context.copy())
             self._workers.add(work)
-        elif len(self._waiting) < self._most_waiting:
-            self._waiting.append(task)
+        elif task.id in self._waiting or len(self._waiting) < self._most_waiting:
+            self._waiting[task.id] = task  # in the place of an older state of the same task
         else:
             return Unavailable(f"{self._most_waiting:,} tasks wait already")
         return None
@@ -111,7 +114,7 @@ class BackgroundTaskQueue(TaskQueue):
                 await self._perform_safely(task)
                 if not self._waiting:
                     return
-                task = self._waiting.popleft()
+                _, task = self._waiting.popitem(last=False)
         finally:
             # Here and not in a callback of the task, which would come after others have counted the workers.
             self._workers.discard(_current_task())

@@ -101,13 +101,14 @@ class Perform:
 
     async def _claim(self, task: Delivery) -> Delivery | None:
         now = self._clock.now()
-        if task.holder == self._process and now < task.due_at - timedelta(seconds=1):
-            return task  # born claimed
-        claimed = task.claim_ran_out().claimed(self._process, now + timedelta(seconds=CLAIM_SECONDS))
+        claimed = task.claimed(self._process, now + timedelta(seconds=CLAIM_SECONDS))
         try:
             await self._persistence.commit([Replace(claimed, task.token)], traffic=Traffic.CONSUMER)
         except Conflict:
             return None  # another performer was first, or the row is done
+        except (Unavailable, Unknown) as error:
+            log.warning("task %s %s could not be claimed and comes due again: %s", task.name, task.id, error)
+            return None
         return claimed
 
     async def _attempt(self, task: Delivery) -> Exception | None:

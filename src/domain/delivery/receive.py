@@ -18,7 +18,7 @@ from domain.model.times import from_rfc3339
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Happening, Lane, State, ordering_key
-from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
+from ports.errors import Conflict, PortError, Precondition, Rejected, Unavailable, Unknown
 from ports.event_broker import Batch, EventBroker
 from ports.ids import Ids
 from ports.message import SOURCE, Message, Unreadable, read_event
@@ -159,10 +159,22 @@ class Receive:
             for task in in_hand:
                 task.cancel()
             await asyncio.gather(*in_hand, return_exceptions=True)
+            await self._give_back()
             try:
                 await subscription.close()
             except Exception:
                 log.exception("the consumer could not leave its group")
+
+    async def _give_back(self) -> None:
+        """Nothing is in hand any more: whoever is given it next need not suspect it."""
+        noted = [TakeInHand(self._group, *partition, ()) for partition, ids in self._noted.items() if ids]
+        try:
+            if noted:
+                await self._persistence.commit(noted, traffic=Traffic.CONSUMER)
+        except PortError as error:
+            log.warning("what was in hand could not be given back: %s", error)
+        else:
+            self._noted.clear()
 
     async def _see_to(
         self,

@@ -186,9 +186,10 @@ class TaskRelay:
     async def step(self) -> bool:
         """Hand one batch over; whether there was anything. `Unavailable` when the queue or the store is."""
         now = self._clock.now()
-        due = await self._persistence.ledger.due(
-            Lane.TASK, now=now, limit=self._pace.at_most(TASKS_AT_ONCE, pressed=PRESSED_AT_ONCE)
-        )
+        limit = min(self._queue.room(), self._pace.at_most(TASKS_AT_ONCE, pressed=PRESSED_AT_ONCE))
+        if limit <= 0:
+            return False  # what it has is enough for now; offering more would only write rows to and fro
+        due = await self._persistence.ledger.due(Lane.TASK, now=now, limit=limit)
         if not due:
             return False
         handed = await self._take(due, now)
@@ -213,15 +214,16 @@ class TaskRelay:
     async def _take(self, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
         """Note that these are handed over, before they are: what is noted and not handed over comes due again."""
         until = now + timedelta(seconds=RESEND_SECONDS)
-        handed = [task.handed_over(now, until) for task in due if task.holder is None]
-        ran_out = [self._ran_out(task, now) for task in due if task.holder is not None]
+        # A claim that no attempt was counted for was born with its task: the process that recorded it never began.
+        handed = [task.handed_over(now, until) for task in due if task.holder is None or task.attempts == 0]
+        ran_out = [self._ran_out(task, now) for task in due if task.holder is not None and task.attempts > 0]
         changed = await together(self._change(task) for task in (*handed, *ran_out))
         return [task for task, ours in zip(handed, changed, strict=False) if ours]
 
     def _ran_out(self, task: Delivery, now: datetime) -> Delivery:
         # Not handed over at once: what was claimed together would be claimed together again, by a task that ends its
         # process and by all those that it took with it.
-        attempts = task.claim_ran_out().attempts
+        attempts = task.attempts
         if attempts >= self._attempts.most:
             log.error("task %s %s is dead, attempts: %d, because: %s", task.name, task.id, attempts, PROCESS_ENDED)
             return task.died(PROCESS_ENDED, now, attempts=attempts)

@@ -106,15 +106,18 @@ async def test_the_attempt_is_counted_and_the_claim_held_while_it_is_worked_on(
     assert during.due_at == world.clock.now() + timedelta(seconds=15)
 
 
-async def test_a_task_born_here_is_performed_without_a_claim_being_written(
+async def test_the_attempt_at_a_task_born_here_is_counted_when_its_work_begins(
     world: World, process: Process, store: FlakyPersistence, work: Working
 ) -> None:
+    """Not before: a task that only waited when its process ended has not been tried."""
     task = await a_born_claimed_task(world, process)
 
     await process.perform(task)
 
-    assert len(work.done) == 1
-    assert store.committed == [(Remove(task.id, 1),)]
+    (claim,), (mark,) = store.committed
+    assert isinstance(claim, Replace)
+    assert (claim.token, claim.delivery.attempts, len(work.done)) == (1, 1, 1)
+    assert mark == Remove(task.id, 2)
 
 
 async def test_a_task_born_elsewhere_is_claimed(world: World, process: Process, store: FlakyPersistence) -> None:
@@ -126,7 +129,7 @@ async def test_a_task_born_elsewhere_is_claimed(world: World, process: Process, 
     assert isinstance(store.committed[0][0], Replace)
 
 
-async def test_a_task_born_here_that_waited_too_long_is_claimed(
+async def test_a_task_born_here_that_waited_too_long_has_no_attempt_more(
     world: World, process: Process, store: FlakyPersistence
 ) -> None:
     task = await a_born_claimed_task(world, process)
@@ -136,7 +139,7 @@ async def test_a_task_born_here_that_waited_too_long_is_claimed(
 
     first = store.committed[0][0]
     assert isinstance(first, Replace)
-    assert first.delivery.attempts == 2  # the claim that it was born with, and this one
+    assert first.delivery.attempts == 1
 
 
 async def test_two_performers_that_are_given_a_task_do_it_once(world: World, work: Working) -> None:
@@ -582,7 +585,11 @@ async def test_a_mark_is_repeated_until_the_store_takes_it(
     world: World, process: Process, work: Working, store: FlakyPersistence
 ) -> None:
     task = await a_born_claimed_task(world, process)
-    store.fail_next(*[away()] * 5)
+
+    async def lose_the_store() -> None:
+        store.fail_next(*[away()] * 5)
+
+    work.meanwhile = lose_the_store
 
     await world.clock.run(process.perform(task))
 
@@ -594,10 +601,13 @@ async def test_a_mark_whose_answer_is_lost_is_not_repeated_in_vain(
     world: World, process: Process, work: Working, store: FlakyPersistence
 ) -> None:
     done, failed = await a_born_claimed_task(world, process), await a_born_claimed_task(world, process)
-    store.fail_next(Unknown("the answer was lost"), is_done=True)
+
+    async def lose_the_answer() -> None:
+        store.fail_next(Unknown("the answer was lost"), is_done=True)
+
+    work.meanwhile = lose_the_answer
     await world.clock.run(process.perform(done))
     work.failure = ValueError()
-    store.fail_next(Unknown("the answer was lost"), is_done=True)
     await world.clock.run(process.perform(failed))
 
     stored = await row(world, failed)
@@ -623,14 +633,13 @@ async def test_a_mark_is_given_up_when_the_claim_has_run_out(
     assert (stored.attempts, stored.holder) == (1, process.name)
 
 
-async def test_a_claim_that_cannot_be_written_is_told_and_the_work_is_not_begun(
+async def test_work_whose_claim_cannot_be_written_is_not_begun_and_left_for_later(
     world: World, process: Process, work: Working, store: FlakyPersistence
 ) -> None:
     task = await a_task_to_do(world)
     store.fail_next(away())
 
-    with pytest.raises(Unavailable):
-        await process.perform(task)
+    await process.perform(task)
 
     assert work.done == []
     await process.perform(task)

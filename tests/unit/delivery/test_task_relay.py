@@ -128,17 +128,33 @@ async def test_what_the_queue_rejects_is_dead(world: World) -> None:
 # --- claims that ran out ----------------------------------------------------------------------------------------------
 
 
-async def test_a_claim_that_ran_out_counts_as_an_attempt_also_one_it_was_born_with(world: World) -> None:
+async def test_a_claim_that_ran_out_counts_as_an_attempt_but_not_one_that_was_born_and_never_begun(
+    world: World,
+) -> None:
     process = await world.process()
     born, taken = claimed(world, attempts=0), claimed(world, attempts=1)
     await record(world, born, taken)
 
     await process.task_relay.step()
 
-    for task in (born, taken):
-        stored = await row(world, task)
-        assert (stored.attempts, stored.holder, stored.state) == (1, None, State.READY)
-        assert [happening.what for happening in stored.story] == ["failed"]
+    waited, failed = await row(world, born), await row(world, taken)
+    assert (waited.attempts, waited.holder, waited.story) == (0, None, ())
+    assert [task.id for task in process.memory_queue.waiting] == [born.id]
+    assert (failed.attempts, failed.holder, failed.state) == (1, None, State.READY)
+    assert [happening.what for happening in failed.story] == ["failed"]
+
+
+async def test_a_queue_that_is_full_is_offered_nothing_and_no_row_is_written(world: World) -> None:
+    process = await world.process()
+    tasks = [due_now(world) for _ in range(3)]
+    await record(world, *tasks)
+    full, works = 0, process.memory_queue.room()
+    process.memory_queue.room = lambda: full  # type: ignore[method-assign]
+
+    busy = await process.task_relay.step()
+
+    assert (busy, works > 0) == (False, True)
+    assert [(await row(world, task)).token for task in tasks] == [task.token for task in tasks]
 
 
 async def test_what_was_claimed_together_does_not_come_again_together(world: World) -> None:

@@ -9,7 +9,7 @@ from adapters.task_queue.background import BackgroundTaskQueue
 from ports.deliveries import Delivery
 from ports.errors import Unavailable
 from ports.task_queue import TaskQueue
-from tests.builders import a_task
+from tests.builders import NOON, a_task
 from tests.contracts.task_queue import TaskQueueContract
 
 
@@ -277,3 +277,28 @@ async def test_a_task_knows_nothing_of_the_request_that_enqueued_it() -> None:
     await queue.idle()
 
     assert seen == [(first, "nothing"), (second, "nothing")]
+
+
+async def test_a_task_that_waits_already_keeps_its_place_in_its_newer_state() -> None:
+    """Handed over again while it waits, it is performed once, and takes no second place."""
+    performed: list[Delivery] = []
+    gate = asyncio.Event()
+
+    async def perform(task: Delivery) -> None:
+        await gate.wait()
+        performed.append(task)
+
+    queue = BackgroundTaskQueue(perform, slots=1, most_waiting=2)
+    await queue.start()
+    in_hand, waiting, last = a_task(), a_task(), a_task()
+    await queue.enqueue([in_hand, waiting, last])
+    newer = waiting.handed_over(NOON, NOON)
+
+    (outcome,) = await queue.enqueue([newer])
+    room = queue.room()
+    gate.set()
+    await queue.idle()
+
+    assert (outcome, room) == (None, 0)
+    assert performed == [in_hand, newer, last]
+    await queue.stop()
