@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from entrypoints.web.protocol import BoundedProtocol
+
 
 class Server(uvicorn.Server):
     """A server that leaves signals alone.
@@ -31,7 +33,7 @@ async def serve(app: FastAPI, listener: socket.socket, *, grace: float) -> None:
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -56,6 +56,8 @@ def create_app(
         description="Users, orders and the weather. Errors are problem documents (RFC 9457).",
         docs_url=None,
         redoc_url=None,
+        # Starlette's redirects go to the Host that the caller names, and take the operator's token along; see errors.
+        redirect_slashes=False,
         telemetry={"tracing": telemetry, "metrics": telemetry, "logs": telemetry},
     )
     app.state.container = container

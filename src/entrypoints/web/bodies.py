@@ -1,15 +1,18 @@
 """Reading a JSON body: bounded, strict, and without a detour through Python objects."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request
 
 from entrypoints.web.errors import Problem, complaint, invalid_request
 
 BODY_MOST = 256 * 1024  # bytes
+BODY_SECONDS = 30.0  # from its headers to its end
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -32,7 +35,7 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     try:
         value = model.model_validate_json(body)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _refusal(error, body) from None
     if not _names_are_unique(body):
         raise Problem("malformed-json", "A name stands twice in one JSON object.")
     return value
@@ -46,11 +49,16 @@ def content_too_large() -> Problem:
 async def _read(request: Request) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BODY_MOST:
-            raise content_too_large()
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > BODY_MOST:
+                    raise content_too_large()
+                chunks.append(chunk)
+    except TimeoutError:
+        detail = f"The body did not come within {BODY_SECONDS:g} seconds."
+        raise Problem("request-timeout", detail, headers={"Connection": "close"}) from None
     return b"".join(chunks)
 
 
@@ -63,10 +71,14 @@ def _is_json(content_type: str) -> bool:
     return charset in {"", "utf-8"}
 
 
-def _refusal(error: ValidationError) -> Problem:
+def _refusal(error: ValidationError, body: bytes) -> Problem:
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     if errors[0]["type"] == "json_invalid":
         return Problem("malformed-json", errors[0]["msg"] + ".")
+    try:
+        from_json(body, allow_inf_nan=False)
+    except ValueError:  # NaN and Infinity, which the model reads as numbers and JSON does not know
+        return Problem("malformed-json", "JSON has no NaN and no Infinity.")
     return invalid_request(map(complaint, errors))
 
 

@@ -16,6 +16,7 @@ _ORDER = b"o"
 _POSITION = b"p"
 _CHECKSUM = 4
 _NUMBER = 8
+_POSITION_MOST = 2**63 - 1  # what a store counts to
 
 
 def order_cursor(id: UUID) -> str:
@@ -35,7 +36,10 @@ def position_cursor(position: int) -> str:
 
 def position_of(cursor: str) -> int:
     """The position; a `Problem` for what is no such cursor."""
-    return int.from_bytes(_open(_POSITION, cursor, _NUMBER), "big")
+    position = int.from_bytes(_open(_POSITION, cursor, _NUMBER), "big")
+    if position > _POSITION_MOST:
+        raise invalid_request([("/cursor", "This is no cursor of this list.")])
+    return position
 
 
 def _seal(mark: bytes, value: bytes) -> str:

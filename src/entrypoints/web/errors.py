@@ -197,7 +197,17 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(_methods_at(request))}
+    if status == HTTPStatus.NOT_FOUND and (slashed := _with_last_slash(request)):
+        return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": slashed})
     return Problem(code, PROBLEM_TYPES[code].cause, headers=headers).response(request.scope)
+
+
+def _with_last_slash(request: Request) -> str | None:
+    """Where the request probably wanted to go, relative: an absolute address would be of the Host the caller names."""
+    path = request.scope["path"]
+    if path.endswith("/") or not any(getattr(route, "path", None) == f"{path}/" for route in request.app.routes):
+        return None
+    return f"{path}/?{request.url.query}" if request.url.query else f"{path}/"
 
 
 def _methods_at(request: Request) -> list[str]:

@@ -93,6 +93,27 @@ _ALL = (
         "Use the user that is there, or another address.",
     ),
     ProblemType(
+        "malformed-request",
+        400,
+        "This is not an HTTP request",
+        "What was sent cannot be read as HTTP/1.1: an unknown method, a broken header, TLS where none is spoken.",
+        "Send HTTP/1.1, and only one of Content-Length and Transfer-Encoding.",
+    ),
+    ProblemType(
+        "request-timeout",
+        408,
+        "The request came too slowly",
+        "The headers of a request have 20 seconds to come, and its body 30.",
+        "Send the request again, in one go.",
+    ),
+    ProblemType(
+        "headers-too-large",
+        431,
+        "The headers are too large",
+        "Request line and headers have at most 64 KiB together.",
+        "Send fewer or shorter headers.",
+    ),
+    ProblemType(
         "content-too-large",
         413,
         "The body is too large",

@@ -40,7 +40,7 @@ class NewUser(BaseModel):
     model_config = ConfigDict(**STRICT, json_schema_extra={"examples": [{"email": "ann@example.com", "name": "Ann"}]})
 
     email: Annotated[str, Field(max_length=320, json_schema_extra={"format": "idn-email"}), AfterValidator(_address)]
-    name: Annotated[str | None, Field(max_length=NAME_MOST)] = None
+    name: Annotated[str | None, Field(min_length=1, max_length=NAME_MOST)] = None
 
 
 class UserDocument(TypedDict):

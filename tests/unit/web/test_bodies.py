@@ -36,6 +36,8 @@ async def _post(client: httpx.AsyncClient, body: bytes, content_type: str = "app
         b'{"a":' * 50_000,
         b'{"lines": ' + b"1" * 100_000 + b"}",
         "{}".encode("utf-16"),
+        b'{"lines": NaN}',
+        b'{"user_id": -Infinity}',
     ],
     ids=lambda body: repr(body[:24]),
 )
@@ -45,7 +47,7 @@ async def test_what_is_no_json_is_malformed(client: httpx.AsyncClient, body: byt
     problem(answer, 400, "malformed-json")
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-0", "1E400", "0.0"])
+@pytest.mark.parametrize("number", ["1e999", "-0", "1E400", "0.0"])
 async def test_a_quantity_that_is_no_whole_number_is_refused_however_it_is_written(
     client: httpx.AsyncClient, user: Any, number: str
 ) -> None:

@@ -120,6 +120,12 @@ async def test_a_path_without_its_last_slash_leads_to_the_one_with_it(client: ht
     assert [step.status_code for step in answer.history] == [307]
 
 
+async def test_that_leads_nowhere_else_whatever_host_the_caller_names(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/orders?limit=1", headers={"Host": "evil.example"})
+
+    assert (answer.status_code, answer.headers["location"]) == (307, "/orders/?limit=1")
+
+
 async def test_the_instance_is_the_path_as_it_was_sent_and_never_the_query(client: httpx.AsyncClient) -> None:
     answer = await client.get("/no%0D%0Athing/ä?token=SECRET")
 

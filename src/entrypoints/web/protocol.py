@@ -1,0 +1,89 @@
+"""HTTP/1.1 with bounds that the server leaves open: how large and how slow the head of a request may be."""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from uuid import uuid4
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from entrypoints.web.errors import REQUEST_ID, Problem
+
+HEAD_MOST = 64 * 1024  # bytes of request line and headers
+HEAD_SECONDS = 20.0  # from the first byte, or from the connection, to the end of the headers
+
+_END_OF_HEAD = b"\r\n\r\n"
+_log = logging.getLogger("crossdock.http")
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection that cannot be used to hold the service up.
+
+    A head without end is collected in quadratic time, and a connection that sends nothing is kept for ever, unless
+    somebody counts. What cannot be read as HTTP is refused with a problem document like everything else.
+    """
+
+    _head = 0  # bytes of it that have come, of the request that is being received
+    _tail = b""  # the last of them: the end of the head may come in pieces
+    _in_head = True
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            joined = self._tail + data
+            end = joined.find(_END_OF_HEAD)
+            self._head += len(data) if end < 0 else end - len(self._tail)
+            self._tail = joined[-len(_END_OF_HEAD) + 1 :]
+            if self._head > HEAD_MOST:
+                self._refuse("headers-too-large", f"Request line and headers have at most {HEAD_MOST:,} bytes.")
+                return
+        super().data_received(data)
+        if self._in_head and self._head and self._patience is None:
+            self._wait_for_head()  # most heads come in one piece and need no clock
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        self._in_head, self._head, self._tail = False, 0, b""
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - told as a problem document
+        self._refuse("malformed-request", "What was sent is not an HTTP/1.1 request.")
+
+    def _wait_for_head(self) -> None:
+        self._patience = self.loop.call_later(HEAD_SECONDS, self._lose_patience)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _lose_patience(self) -> None:
+        if self._head:
+            self._refuse("request-timeout", f"The headers did not come within {HEAD_SECONDS:g} seconds.")
+        else:
+            self.transport.close()  # it never asked for anything
+
+    def _refuse(self, code: str, detail: str) -> None:
+        """Answer without the application, which has no request to answer, and close."""
+        self._stop_waiting()
+        request_id = str(uuid4())
+        answer = Problem(code, detail).response({"type": "http", "path": "/", REQUEST_ID: request_id})
+        _log.warning("connection refused: %s", detail, extra={"request_id": request_id})
+        status = HTTPStatus(answer.status_code)
+        head = [f"HTTP/1.1 {status} {status.phrase}\r\n".encode(), b"connection: close\r\n"]
+        head += [name + b": " + value + b"\r\n" for name, value in answer.raw_headers]
+        head += [b"x-request-id: ", request_id.encode(), b"\r\n\r\n"]
+        self.transport.write(b"".join(head) + bytes(answer.body))
+        self.transport.close()
