@@ -1,4 +1,5 @@
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -232,3 +233,34 @@ async def test_what_a_dead_process_had_in_its_queue_is_due_and_what_waits_for_it
 
     assert [one.id for one in await alive.ledger.due(Lane.TASK, now=now, limit=10)] == [queued.id]
     await alive.stop()
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+async def test_nothing_is_taken_for_a_file_that_nobody_could_find_again(path: Path, *, replaced: bool) -> None:
+    persistence = SqlitePersistence(path, ManualClock())
+    await persistence.start()
+    if replaced:
+        shutil.copy(path, f"{path}.new")
+        shutil.move(f"{path}.new", path)
+    else:
+        os.unlink(path)  # noqa: PTH108 - as somebody else would, at once
+
+    with pytest.raises(Unavailable, match="was deleted or replaced"):
+        await persistence.commit([AddUser(a_user())])
+    with pytest.raises(Unavailable, match="was deleted or replaced"):
+        await persistence.ping()
+    await persistence.stop()
+
+
+def test_a_database_of_another_program_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE users (name TEXT)")
+    connection.close()
+
+    with pytest.raises(Rejected, match=r"other\.db cannot be migrated, and was left as it is: .*users already exists"):
+        upgrade_sqlite(path)
+
+    connection = sqlite3.connect(path)
+    assert [name for (name,) in connection.execute("SELECT name FROM sqlite_master")] == ["users"]
+    connection.close()

@@ -67,6 +67,7 @@ class SqlitePersistence(Persistence):
         self._writer: Writer | None = None
         self._write_connection: sqlite3.Connection | None = None
         self._presence: Presence | None = None
+        self._file: tuple[int, int] | None = None  # what the path named when it was opened
         self._questions: list[Question] = []
         self._asking: set[asyncio.Task[None]] = set()
         self._queues = {
@@ -86,6 +87,7 @@ class SqlitePersistence(Persistence):
             raise Unavailable(f"there is no database at {self._path}: run `crossdock migrate`, or change DATABASE_URL")
         connection = connect(self._path)
         check_revision(connection)
+        self._file = _identity_of(self._path)
         self._presence = Presence(self._path)
         if self._presence.alone:
             # Nobody is left who could hold anything: what was held need not run out first.
@@ -109,7 +111,16 @@ class SqlitePersistence(Persistence):
         self._reading.shutdown(wait=False)
 
     async def ping(self) -> None:
-        await self.in_reader(lambda connection: connection.execute("SELECT 1").fetchone())
+        def look(connection: sqlite3.Connection) -> None:
+            self._check_file()
+            connection.execute("SELECT 1").fetchone()
+
+        await self.in_reader(look)
+
+    def _check_file(self) -> None:
+        """What is written to a file that nobody can find again is lost at exit: better not to take it."""
+        if _identity_of(self._path) != self._file:
+            raise Unavailable(f"the database file {self._path} was deleted or replaced: restart the service")
 
     async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:
         await self._queues[traffic](writes, seconds)
@@ -117,7 +128,14 @@ class SqlitePersistence(Persistence):
     async def _commit_group(self, units: Sequence[Unit]) -> Sequence[Exception | None]:
         if self._writer is None:
             return [Unavailable("the database is closed")] * len(units)
-        return await self._run(self._writing, functools.partial(self._writer.commit, units))
+        return await self._run(self._writing, functools.partial(self._write, self._writer, units))
+
+    def _write(self, writer: Writer, units: Sequence[Unit]) -> Sequence[Exception | None]:
+        try:
+            self._check_file()
+        except Unavailable as error:
+            return [error] * len(units)
+        return writer.commit(units)
 
     @property
     def write_connection(self) -> sqlite3.Connection:
@@ -178,6 +196,14 @@ class SqlitePersistence(Persistence):
             connection = self._local.connection = connect(self._path, read_only=True)
             self._readers.append(connection)
         return connection
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _attempt(work: Callable[[sqlite3.Connection], Any], connection: sqlite3.Connection) -> Any:
