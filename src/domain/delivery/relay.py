@@ -21,7 +21,7 @@ log = logging.getLogger("crossdock.relay")
 
 EVENTS_AT_ONCE = 500
 TASKS_AT_ONCE = 200
-PRESSED_AT_ONCE = 48  # of either, while many requests wait
+PRESSED_AT_ONCE = 24  # of either, while many requests wait
 RESEND_SECONDS = 60.0  # before a task that was handed to the queue and not claimed is handed over again
 UNHANDLED_SECONDS = 60.0  # before an event that our caught-up group has not handled is sent again
 DECLARE_SECONDS = 30.0
