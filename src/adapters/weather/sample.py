@@ -27,7 +27,7 @@ class SampleWeather(WeatherProvider):
         temperature = dice % 400 / 10 - 5  # -5.0 to 34.9
         return Weather(
             city=city.name,
-            country=None,
+            country="ZZ",  # which ISO 3166 leaves to its users: nowhere in particular
             observed_at=_OBSERVED_AT,
             temperature_c=round(temperature, 1),
             feels_like_c=round(temperature - 1.5, 1),
