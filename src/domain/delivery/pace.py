@@ -3,7 +3,7 @@
 from ports.clock import Clock
 
 MANY = 8  # requests in flight: fewer leave the processor idle now and then, and delivery costs them nothing
-REST_LEAST = 0.05  # seconds
+REST_LEAST = 0.2  # seconds
 REST_MOST = 1.0
 
 

@@ -11,8 +11,8 @@ from ports.persistence import Write
 
 log = logging.getLogger("crossdock.persistence")
 
-# Turns of the loop without a newcomer: one that has just arrived needs a turn to come this far.
-QUIET_TURNS = 1
+# Turns of the loop without a newcomer: a request that has just arrived needs about two to come this far.
+QUIET_TURNS = 2
 
 # Commits a group in one transaction and says of each unit what became of it.
 Commit = Callable[[Sequence[Sequence[Write]]], Awaitable[Sequence[Exception | None]]]
