@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.delivery.builders import Process, World
+from tests.unit.delivery.builders import FlakyPersistence, Process, World
 
 
 @pytest.fixture
@@ -11,3 +11,9 @@ async def world() -> World:
 @pytest.fixture
 async def process(world: World) -> Process:
     return await world.process()
+
+
+@pytest.fixture
+def store(world: World) -> FlakyPersistence:
+    """What a process under test is given, and what fails when a test says so."""
+    return FlakyPersistence(world.store)

@@ -38,11 +38,6 @@ def work() -> Working:
 
 
 @pytest.fixture
-def store(world: World) -> FlakyPersistence:
-    return FlakyPersistence(world.store)
-
-
-@pytest.fixture
 async def process(world: World, store: FlakyPersistence, work: Working) -> Process:
     return await world.process(store=store, work={SendWelcomeEmail: work})
 

@@ -41,11 +41,6 @@ def reacting() -> Reacting:
 
 
 @pytest.fixture
-def store(world: World) -> FlakyPersistence:
-    return FlakyPersistence(world.store)
-
-
-@pytest.fixture
 def broker(world: World) -> FlakyBroker:
     return FlakyBroker(world.broker)
 

@@ -34,11 +34,6 @@ def reacting() -> Reacting:
 
 
 @pytest.fixture
-def store(world: World) -> FlakyPersistence:
-    return FlakyPersistence(world.store)
-
-
-@pytest.fixture
 async def process(world: World, store: FlakyPersistence, reacting: Reacting) -> Process:
     return await world.process(store=store, reactions={OrderCreated: reacting})
 
