@@ -13,8 +13,11 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
 BOOTSTRAP := .venv/.bootstrap
 RUN := .venv/.run
 TEST := .venv/.test
+PEERS := .venv/.peers
 
 WORKERS ?= auto
+# Starts what is not up, runs a command, and stops what it has started.
+WITH_SERVICES := $(BIN)/python -m tools.services run --
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --continue-on-collection-errors
 
 .PHONY: help
@@ -23,10 +26,13 @@ help:
 	@echo "make test         every test: unit, contracts, integration (INSTALL=1 may install system packages)"
 	@echo "make unit         the tests that need nothing but this process"
 	@echo "make integration  the tests with real files, sockets, processes and services"
+	@echo "make services     start PostgreSQL, Kafka, RabbitMQ, Redis, Memcached and a mail catcher, to stay (INSTALL=1 as above)"
+	@echo "make services-down, make services-status"
 	@echo "make check        format, lint, types, import rules, lock is current, docs"
 	@echo "make lock         write the locks from pyproject.toml (UPGRADE=1 for the newest versions)"
 	@echo "make env          write .env.example from the settings"
-	@echo "make bench        measure beside what one would write by hand"
+	@echo "make prove        kill everything under load and count what was promised and kept (PROVE=--quick; PROVE=--help)"
+	@echo "make bench        measure beside what one would write by hand (make bench-engines: on real servers alone)"
 	@echo "make clean        remove what was made: .venv, caches; not the database"
 
 .PHONY: run
@@ -35,7 +41,7 @@ run: $(RUN)
 
 .PHONY: test
 test: $(TEST)
-	@exec $(PYTEST)
+	@exec $(WITH_SERVICES) $(PYTEST)
 
 .PHONY: unit
 unit: $(TEST)
@@ -43,7 +49,19 @@ unit: $(TEST)
 
 .PHONY: integration
 integration: $(TEST)
-	@exec $(PYTEST) tests/integration
+	@exec $(WITH_SERVICES) $(PYTEST) tests/integration
+
+.PHONY: services
+services: $(TEST)
+	@$(BIN)/python -m tools.services up
+
+.PHONY: services-down
+services-down: $(TEST)
+	@$(BIN)/python -m tools.services down
+
+.PHONY: services-status
+services-status: $(TEST)
+	@$(BIN)/python -m tools.services status
 
 .PHONY: check
 check: format lint types imports locked docs
@@ -80,14 +98,24 @@ lock: $(BOOTSTRAP)
 env: $(RUN)
 	@$(BIN)/python -m tools.env_example
 
+# ENGINES="--only a b --rounds 3" for a closer look at some of it.
 .PHONY: bench
-bench: $(TEST)
-	@exec $(BIN)/python -m bench
+bench: $(TEST) $(PEERS)
+	@$(BIN)/python -m bench
+	@exec $(WITH_SERVICES) $(BIN)/python -m bench.engines $(ENGINES)
+
+.PHONY: bench-engines
+bench-engines: $(TEST) $(PEERS)
+	@exec $(WITH_SERVICES) $(BIN)/python -m bench.engines $(ENGINES)
+
+.PHONY: prove
+prove: $(TEST)
+	@exec $(BIN)/python -m prove $(PROVE)
 
 .PHONY: clean
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov build dist
-	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools bench prove -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment with the one tool that installs the rest. PYTHON=… chooses the interpreter.
 $(BOOTSTRAP): requirements/uv.txt
@@ -115,4 +143,11 @@ $(RUN): $(BOOTSTRAP) requirements/run.txt requirements/build.txt pyproject.toml
 $(TEST): $(RUN) requirements/dev.txt
 	@echo "Installing from requirements/dev.txt"
 	@$(UV) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# What the product is measured beside; its libraries are none of the product's, hence an environment of its own.
+$(PEERS): $(BOOTSTRAP) requirements/bench.txt
+	@echo "Installing from requirements/bench.txt"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/peers
+	@$(BIN)/uv pip install --quiet --python .venv/peers/bin/python --compile-bytecode --require-hashes -r requirements/bench.txt
 	@touch $@

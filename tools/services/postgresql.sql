@@ -1,0 +1,2 @@
+CREATE ROLE crossdock LOGIN CREATEDB PASSWORD 'crossdock';
+CREATE DATABASE crossdock OWNER crossdock;
