@@ -14,6 +14,8 @@ import structlog
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
+pytest_plugins = ["tests.services", "tests.contract_report"]
+
 _FOLDER = Path(__file__).parent
 _IN_CI = os.environ.get("CI") == "true"
 _SEED = "TEST_SEED"

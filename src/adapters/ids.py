@@ -14,6 +14,8 @@ _VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
 _SEED = 0x7FF
 _COUNTER = 0xFFF
 _RANDOM = (1 << 62) - 1
+_BYTES = 10  # of randomness in each
+_AT_ONCE = 256  # ids for which random bytes are fetched: the system call costs more than the rest of an id
 
 
 class UuidV7Ids(Ids):
@@ -28,11 +30,16 @@ class UuidV7Ids(Ids):
         self._clock = clock
         self._latest = 0
         self._lock = threading.Lock()
+        self._random = b""
+        self._process = 0
 
     def new(self) -> UUID:
         milliseconds = (self._clock.now() - _EPOCH) // _MILLISECOND
-        random = int.from_bytes(os.urandom(10), "big")
-        seeded = milliseconds << 12 | random >> 62 & _SEED
         with self._lock:
+            if not self._random or self._process != os.getpid():  # a forked process must not give the same ids
+                self._random, self._process = os.urandom(_BYTES * _AT_ONCE), os.getpid()
+            taken, self._random = self._random[:_BYTES], self._random[_BYTES:]
+            random = int.from_bytes(taken, "big")
+            seeded = milliseconds << 12 | random >> 62 & _SEED
             self._latest = tick = max(seeded, self._latest + 1)
         return UUID(int=tick >> 12 << 80 | (tick & _COUNTER) << 64 | _VERSION_AND_VARIANT | random & _RANDOM)

@@ -1,12 +1,17 @@
 """The command line. What a command needs is imported when it runs, so that help comes at once."""
 
 import json
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from entrypoints.cli_dead_letters import dead_letters
 from entrypoints.cli_errors import load_settings, readable_errors
+
+if TYPE_CHECKING:
+    from entrypoints.roles import Role
+    from entrypoints.settings import Settings
 
 app = typer.Typer(
     help="Users, orders and the weather; brokers, queues and databases are chosen by settings.",
@@ -47,12 +52,76 @@ def up(
             "its own, with its own in-memory broker, and a message of one would never reach another",
             param_hint="--workers",
         )
+    _play(lambda settings: _processes().run_up(settings))
+
+
+@app.command()
+def api(
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, envvar="WEB_CONCURRENCY", help="Processes that share the port.")
+    ] = 1,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="The listening socket, from the parent.")] = None,
+) -> None:
+    """Answer HTTP requests; relay, consumer and worker run beside it.
+
+    Wants PostgreSQL and a real broker.
+    """
+    if fd is None:
+        _play(lambda settings: _processes().run_api(settings, workers=workers))
+    else:
+        _play(lambda settings: _processes().run_api_worker(settings, fd))
+
+
+@app.command()
+def relay() -> None:
+    """Carry what was recorded to the broker and to the task queue.
+
+    Several may run.
+    """
+    _play(lambda settings: _processes().run_role(_role("relay"), settings))
+
+
+@app.command()
+def consumer() -> None:
+    """Receive events and run reactions.
+
+    Several may run; they share the work.
+    """
+    _play(lambda settings: _processes().run_role(_role("consumer"), settings))
+
+
+@app.command()
+def worker(
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Processes that perform tasks; one for each processor if not said."),
+    ] = None,
+) -> None:
+    """Perform the tasks that Celery brings.
+
+    Several may run. `celery -A entrypoints.celery_worker worker` does the same.
+    """
+    _play(lambda settings: _processes().run_worker(settings, concurrency=concurrency))
+
+
+def _processes() -> Any:
+    from entrypoints import processes
+
+    return processes
+
+
+def _role(name: str) -> "Role":
+    from entrypoints.roles import Role
+
+    return Role(name)
+
+
+def _play(run: Callable[["Settings"], int]) -> None:
+    """Run a process that lasts, and exit with its code."""
     with readable_errors():
         settings = load_settings()
-        from entrypoints.startup import StartError, run_up
-
-        with readable_errors(StartError):
-            code = run_up(settings)
+        with readable_errors(_processes().StartError):
+            code = run(settings)
     raise typer.Exit(code)
 
 
@@ -64,7 +133,7 @@ def migrate() -> None:
     """
     with readable_errors():
         settings = load_settings()
-        from entrypoints.startup import migrate as bring_to_newest
+        from entrypoints.processes import migrate as bring_to_newest
 
         changed = bring_to_newest(settings)
     typer.echo("The database has the newest schema now." if changed else "The database has the newest schema already.")

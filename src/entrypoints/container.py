@@ -6,6 +6,7 @@ The only file that imports adapters, each inside the function that builds it: wh
 import os
 import secrets
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dependency_injector import containers, providers
@@ -20,7 +21,7 @@ from domain.delivery.perform import Perform
 from domain.delivery.receive import Receive
 from domain.delivery.relay import EventRelay, TaskRelay
 from domain.delivery.retry import Retry
-from domain.delivery.shares import Shares
+from domain.delivery.shares import LeasedShares
 from domain.delivery.unit_of_work import Recording
 from domain.model import tasks
 from domain.model.events import EVENT_TYPES, OrderCreated
@@ -35,7 +36,16 @@ from domain.services.send_order_confirmation import SendOrderConfirmation
 from domain.services.send_welcome_email import SendWelcomeEmail
 from entrypoints.health import HealthCheck
 from entrypoints.settings import Settings
-from entrypoints.settings_ports import OpenMeteo, OpenWeather, SqlitePersistence
+from entrypoints.settings_ports import (
+    CeleryTaskQueue,
+    KafkaBroker,
+    OpenMeteo,
+    OpenWeather,
+    PostgresqlPersistence,
+    RabbitMqBroker,
+    SmtpMailer,
+    SqlitePersistence,
+)
 from ports.cache import Cache
 from ports.clock import Clock
 from ports.event_broker import EventBroker
@@ -58,6 +68,12 @@ def _system_clock() -> Clock:
     return SystemClock()
 
 
+def _store_clock() -> Clock:
+    from adapters.clock import StoreClock
+
+    return StoreClock()
+
+
 def _ids(clock: Clock) -> Ids:
     from adapters.ids import UuidV7Ids
 
@@ -68,6 +84,13 @@ def _sqlite(settings: Settings, clock: Clock) -> Persistence:
     from adapters.persistence.sql.sqlite import SqlitePersistence as Adapter
 
     return Adapter(cast("SqlitePersistence", settings.persistence).path, clock)
+
+
+def _postgresql(settings: Settings, clock: Clock) -> Persistence:
+    from adapters.persistence.sql.postgresql import PostgresqlPersistence as Adapter
+
+    url = cast("PostgresqlPersistence", settings.persistence).url.get_secret_value()
+    return Adapter(url, clock, set_time=getattr(clock, "correct", None))
 
 
 def _memory_persistence(clock: Clock) -> Persistence:
@@ -82,10 +105,64 @@ def _memory_broker(settings: Settings, ids: Ids) -> EventBroker:
     return MemoryEventBroker(ids, partitions=settings.event_broker.partitions)
 
 
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _kafka(settings: Settings) -> EventBroker:
+    from adapters.event_broker.kafka.broker import KafkaEventBroker
+
+    chosen = cast("KafkaBroker", settings.event_broker)
+    return KafkaEventBroker(
+        [server.strip() for server in chosen.servers.split(",")],
+        partitions=chosen.partitions,
+        topic_prefix=chosen.topic_prefix,
+        replication_factor=chosen.replication,
+        security_protocol=chosen.security,
+        sasl_mechanism=chosen.mechanism,
+        username=chosen.username or None,
+        password=None if chosen.password is None else chosen.password.get_secret_value(),
+        ca_file=_text(chosen.ca_file),
+        certificate_file=_text(chosen.certificate_file),
+        key_file=_text(chosen.key_file),
+    )
+
+
+def _rabbitmq(settings: Settings, persistence: Persistence, clock: Clock, process: str) -> EventBroker:
+    from adapters.event_broker.rabbitmq.broker import RabbitMqEventBroker
+
+    chosen = cast("RabbitMqBroker", settings.event_broker)
+
+    def shares(group: str) -> LeasedShares:
+        member = f"{process}:{secrets.token_hex(2)}"
+        return LeasedShares(persistence.leases, clock, role=f"group/{group}", member=member, count=chosen.partitions)
+
+    return RabbitMqEventBroker(
+        chosen.url.get_secret_value(),
+        prefix=chosen.topic_prefix,
+        partitions=chosen.partitions,
+        shares=shares,
+        ca_file=chosen.ca_file,
+        certificate_file=chosen.certificate_file,
+        key_file=chosen.key_file,
+    )
+
+
 def _background(settings: Settings, perform: Perform) -> TaskQueue:
     from adapters.task_queue.background import BackgroundTaskQueue
 
     return BackgroundTaskQueue(perform, most_waiting=TASKS_WAITING_MOST, grace=settings.server.grace / 2)
+
+
+def _celery(settings: Settings) -> TaskQueue:
+    from adapters.task_queue.celery import CeleryTaskQueue as Adapter
+
+    chosen = cast("CeleryTaskQueue", settings.task_queue)
+    return Adapter(
+        chosen.broker_url.get_secret_value(),
+        queue=f"{settings.event_broker.topic_prefix}crossdock.tasks",
+        result_backend=chosen.result_backend.get_secret_value(),
+    )
 
 
 def _memory_task_queue(perform: Perform) -> TaskQueue:
@@ -104,6 +181,23 @@ def _log_mailer() -> Mailer:
     from adapters.mailer.log import LogMailer
 
     return LogMailer()
+
+
+def _smtp(settings: Settings, clock: Clock) -> Mailer:
+    from adapters.mailer.smtp import SmtpMailer as Adapter
+
+    chosen = cast("SmtpMailer", settings.mailer)
+    server = chosen.server
+    return Adapter(
+        host=server.host,
+        port=server.port,
+        username=server.user,
+        password=server.password,
+        implicit_tls=server.scheme == "smtps",
+        sender=chosen.sender,
+        ca_file=chosen.ca_file,
+        clock=clock,
+    )
 
 
 def _memory_mailer() -> Mailer:
@@ -183,13 +277,29 @@ def _event_relay(
     return EventRelay(
         persistence,
         broker,
-        Shares(persistence.leases, clock, role="relay", member=process, count=partitions),
+        LeasedShares(persistence.leases, clock, role="relay", member=process, count=partitions),
         clock,
         kept_types=[event.type for event in reactions],
         topics=TOPICS,
         group=settings.event_broker.consumer_group,
         pace=pace,
     )
+
+
+def _task_relay(
+    settings: Settings,
+    persistence: Persistence,
+    queue: TaskQueue,
+    clock: Clock,
+    process: str,
+    *,
+    attempts: Attempts,
+    pace: Pace,
+) -> TaskRelay:
+    # A queue that several relays have in common is handed tasks by one of them at a time.
+    in_common = settings.task_queue.backend == "celery"
+    shares = LeasedShares(persistence.leases, clock, role="tasks", member=process, count=1) if in_common else None
+    return TaskRelay(persistence, queue, clock, attempts=attempts, shares=shares, pace=pace)
 
 
 def _by_backend(
@@ -203,19 +313,28 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     process = providers.Singleton(_process_name)
-    clock = providers.Singleton(_system_clock)
+    clock = _by_backend(
+        "persistence",
+        settings,
+        sqlite=providers.Singleton(_system_clock),
+        postgresql=providers.Singleton(_store_clock),
+        memory=providers.Singleton(_system_clock),
+    )
     ids = providers.Singleton(_ids, clock)
 
     persistence = _by_backend(
         "persistence",
         settings,
         sqlite=providers.Singleton(_sqlite, settings, clock),
+        postgresql=providers.Singleton(_postgresql, settings, clock),
         memory=providers.Singleton(_memory_persistence, clock),
     )
     event_broker = _by_backend(
         "event_broker",
         settings,
         memory=providers.Singleton(_memory_broker, settings, ids),
+        kafka=providers.Singleton(_kafka, settings),
+        rabbitmq=providers.Singleton(_rabbitmq, settings, persistence, clock, process),
     )
     cache = _by_backend("cache", settings, memory=providers.Singleton(_memory_cache, clock))
     mailer = _by_backend(
@@ -223,6 +342,7 @@ class Container(containers.DeclarativeContainer):
         settings,
         log=providers.Singleton(_log_mailer),
         memory=providers.Singleton(_memory_mailer),
+        smtp=providers.Singleton(_smtp, settings, clock),
     )
     http = providers.Singleton(_http, clock)
     weather_provider = _by_backend(
@@ -250,6 +370,7 @@ class Container(containers.DeclarativeContainer):
         "task_queue",
         settings,
         background=providers.Singleton(_background, settings, perform),
+        celery=providers.Singleton(_celery, settings),
         memory=providers.Singleton(_memory_task_queue, perform),
     )
 
@@ -274,7 +395,9 @@ class Container(containers.DeclarativeContainer):
     event_relay = providers.Singleton(
         _event_relay, settings, persistence, event_broker, clock, process, reactions, pace
     )
-    task_relay = providers.Singleton(TaskRelay, persistence, task_queue, clock, attempts=attempts, pace=pace)
+    task_relay = providers.Singleton(
+        _task_relay, settings, persistence, task_queue, clock, process, attempts=attempts, pace=pace
+    )
     dead_letters = providers.Singleton(DeadLetters, persistence, clock)
 
     register_user = providers.Singleton(RegisterUser, unit_of_work, clock, ids)
@@ -303,8 +426,12 @@ def manual_clock() -> "ManualClock":
 
 def migrate_database(settings: Settings) -> bool:
     """Bring the chosen database to the newest schema; whether there was anything to do."""
-    if not isinstance(settings.persistence, SqlitePersistence):
-        return False
-    from adapters.persistence.sql.migrations.upgrade import upgrade_sqlite
+    if isinstance(settings.persistence, SqlitePersistence):
+        from adapters.persistence.sql.migrations.upgrade import upgrade_sqlite
 
-    return upgrade_sqlite(settings.persistence.path)
+        return upgrade_sqlite(settings.persistence.path)
+    if isinstance(settings.persistence, PostgresqlPersistence):
+        from adapters.persistence.sql.migrations.upgrade import upgrade_postgresql
+
+        return upgrade_postgresql(settings.persistence.url.get_secret_value())
+    return False

@@ -39,7 +39,9 @@ _ECS_NAMES = {
     "span_id": "span.id",
 }
 # These say with each call what our own lines say once; httpx also writes whole addresses, and a key may stand in them.
-_CHATTY = ("aiokafka", "alembic", "asyncio", "httpcore", "httpx", "pika")
+_CHATTY = ("alembic", "amqp", "asyncio", "celery", "httpcore", "httpx", "kombu")
+# They tell of each of their own retries as an error; what it comes to is told by our drivers.
+_SILENT = ("aiokafka", "pika")
 
 # Changed in place: a logger keeps the chain that it met first.
 _chain: list[Processor] = []
@@ -84,6 +86,8 @@ def configure_logging(
     logging.basicConfig(handlers=[handler], level=least, force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(least if least == logging.DEBUG else max(least, logging.WARNING))
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(least if least == logging.DEBUG else logging.CRITICAL)
 
 
 class _Lines:

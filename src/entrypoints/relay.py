@@ -4,10 +4,11 @@ from domain.delivery.loop import Loop
 from entrypoints.container import Container
 
 
-def relay_loops(container: Container) -> tuple[Loop, Loop]:
-    """The loops of a relay: of events, and of tasks."""
-    clock, pace = container.clock(), container.pace()
-    return (
-        Loop("event_relay", container.event_relay().step, clock, pace=pace),
-        Loop("task_relay", container.task_relay().step, clock, pace=pace),
-    )
+def event_relay_loop(container: Container) -> Loop:
+    """Carries recorded events to the broker."""
+    return Loop("event_relay", container.event_relay().step, container.clock(), pace=container.pace())
+
+
+def task_relay_loop(container: Container) -> Loop:
+    """Hands recorded tasks to the task queue."""
+    return Loop("task_relay", container.task_relay().step, container.clock(), pace=container.pace())

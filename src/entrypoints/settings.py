@@ -14,14 +14,17 @@ from pydantic import SecretStr
 from entrypoints import settings_ports as ports
 from entrypoints.settings_slots import Line, slots_of
 from entrypoints.settings_sources import Given, SettingsError, read_dotenv
-from entrypoints.settings_variables import Choice, Variable
+from entrypoints.settings_variables import Choice, Variable, passwords_in
 
 __all__ = ["Settings", "SettingsError"]
 
 
+_ALSO_CALLED = {"postgres": "postgresql"}
+
+
 def _scheme(url: str, _: Mapping[str, str]) -> str:
     scheme, separator, _rest = url.partition("://")
-    return scheme.lower() if separator else ""
+    return _ALSO_CALLED.get(scheme.lower(), scheme.lower()) if separator else ""
 
 
 def _provider(value: str, values: Mapping[str, str]) -> str:
@@ -35,7 +38,7 @@ class Settings:
     """Everything that can be chosen from outside."""
 
     persistence: Annotated[
-        ports.SqlitePersistence | ports.MemoryPersistence,
+        ports.SqlitePersistence | ports.PostgresqlPersistence | ports.MemoryPersistence,
         Choice(
             Variable(
                 "DATABASE_URL",
@@ -44,22 +47,18 @@ class Settings:
                 sensitive=True,
             ),
             default="sqlite:///crossdock.db",
-            later=("postgresql",),
             resolve=_scheme,
         ),
     ]
     event_broker: Annotated[
-        ports.MemoryBroker,
-        Choice(
-            Variable("CROSSDOCK_EVENT_BROKER", "what carries events"), default="memory", later=("kafka", "rabbitmq")
-        ),
+        ports.MemoryBroker | ports.KafkaBroker | ports.RabbitMqBroker,
+        Choice(Variable("CROSSDOCK_EVENT_BROKER", "what carries events"), default="memory"),
     ]
     task_queue: Annotated[
-        ports.BackgroundTaskQueue | ports.MemoryTaskQueue,
+        ports.BackgroundTaskQueue | ports.CeleryTaskQueue | ports.MemoryTaskQueue,
         Choice(
             Variable("CROSSDOCK_TASK_QUEUE", "what carries tasks; memory performs them when told to, for test suites"),
             default="background",
-            later=("celery",),
         ),
     ]
     delivery: ports.DeliverySettings
@@ -80,11 +79,10 @@ class Settings:
         Choice(Variable("CROSSDOCK_CACHE", "what remembers answers"), default="memory", later=("redis", "memcached")),
     ]
     mailer: Annotated[
-        ports.LogMailer | ports.MemoryMailer,
+        ports.LogMailer | ports.SmtpMailer | ports.MemoryMailer,
         Choice(
             Variable("CROSSDOCK_MAILER", "who sends mail; memory keeps it, for test suites"),
             default="log",
-            later=("smtp",),
         ),
     ]
     identity: Annotated[
@@ -113,8 +111,15 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """The secrets that were given, to be kept out of what is written."""
         parts = (getattr(self, field.name) for field in fields(self))
-        values = (value for part in parts if isinstance(part, ports.Part) for _, value in part)
-        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        given = [
+            value.get_secret_value()
+            for part in parts
+            if isinstance(part, ports.Part)
+            for _, value in part
+            if isinstance(value, SecretStr)
+        ]
+        # Of an address the password alone: the rest may be told, and the whole is rarely what is written.
+        return tuple(text for secret in given for text in (passwords_in(secret) if "://" in secret else (secret,)))
 
     @classmethod
     def defaults(cls) -> Self:

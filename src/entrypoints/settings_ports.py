@@ -11,7 +11,19 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from entrypoints.settings_variables import Rate, Refused, Variable, host_name, is_loopback, outbound_url, rate
+from entrypoints.settings_variables import (
+    Rate,
+    Refused,
+    Server,
+    Variable,
+    host_name,
+    is_loopback,
+    mail_address,
+    outbound_url,
+    rate,
+    server_of,
+    server_url,
+)
 from ports.crash_points import CrashPoint
 
 _NAME = r"[A-Za-z0-9._-]{1,100}"  # what Kafka allows in a topic, with room for the rest of it
@@ -53,6 +65,21 @@ def _visible(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _server(value: SecretStr) -> SecretStr:
+    server_url(value.get_secret_value())
+    return value
+
+
+def _file(value: Path | None) -> Path | None:
+    if value is not None and not value.is_file():
+        raise Refused("is no file that can be read here")
+    return value
+
+
+_PEM = "the path of a file in PEM form"
+PemFile = Annotated[Path | None, AfterValidator(_file)]
+
+
 # --- persistence ------------------------------------------------------------------------------------------------------
 
 
@@ -65,7 +92,7 @@ def _sqlite_path(value: object) -> object:
     return Path(path)
 
 
-DATABASE_FORMS = "sqlite:///relative.db, sqlite:////absolute.db, memory://"
+DATABASE_FORMS = "sqlite:///relative.db, sqlite:////absolute.db, postgresql://user:password@host:port/name, memory://"
 
 
 class SqlitePersistence(Part):
@@ -75,6 +102,15 @@ class SqlitePersistence(Part):
     path: Annotated[
         Path, Variable("DATABASE_URL", "the file", DATABASE_FORMS, sensitive=True), BeforeValidator(_sqlite_path)
     ] = Path("crossdock.db")
+
+
+class PostgresqlPersistence(Part):
+    """A PostgreSQL server, which several machines can share."""
+
+    backend: Literal["postgresql"] = "postgresql"
+    url: Annotated[
+        SecretStr, Variable("DATABASE_URL", "the database", DATABASE_FORMS, sensitive=True), AfterValidator(_server)
+    ] = SecretStr("postgresql://localhost/crossdock")
 
 
 class MemoryPersistence(Part):
@@ -92,6 +128,16 @@ class MemoryPersistence(Part):
 def _prefix(value: str) -> str:
     if value and not re.fullmatch(_NAME, value):
         raise Refused("cannot stand in the name of a topic")
+    return value
+
+
+def _amqp(value: SecretStr) -> SecretStr:
+    server_url(value.get_secret_value(), "amqp", "amqps")
+    return value
+
+
+def _celery_broker(value: SecretStr) -> SecretStr:
+    server_url(value.get_secret_value(), "redis", "rediss", "amqp", "amqps")
     return value
 
 
@@ -129,7 +175,98 @@ class MemoryBroker(EventBrokerSettings):
     backend: Literal["memory"] = "memory"
 
 
+_KAFKA_PROTOCOLS = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+_KAFKA_MECHANISMS = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+def _servers(value: str) -> str:
+    for server in value.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not (host and port.isdecimal() and 0 < int(port) < 65536):
+            raise Refused("is no list of servers")
+        host_name(host)
+    return value
+
+
+class KafkaBroker(EventBrokerSettings):
+    """Apache Kafka."""
+
+    backend: Literal["kafka"] = "kafka"
+    servers: Annotated[
+        str,
+        Variable("KAFKA_BOOTSTRAP_SERVERS", "where Kafka answers", "host:port, several separated by commas"),
+        AfterValidator(_servers),
+    ] = "localhost:9092"
+    replication: Annotated[
+        int,
+        Variable(
+            "KAFKA_REPLICATION_FACTOR", "copies of a topic that is created; -1 is the servers' default", "-1 or 1 to 99"
+        ),
+        Field(ge=-1, le=99),
+    ] = -1
+    security: Annotated[
+        _KAFKA_PROTOCOLS,
+        Variable("KAFKA_SECURITY_PROTOCOL", "how Kafka is spoken to", "PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+    ] = "PLAINTEXT"
+    mechanism: Annotated[
+        _KAFKA_MECHANISMS,
+        Variable("KAFKA_SASL_MECHANISM", "how we say who we are", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
+    ] = "PLAIN"
+    username: Annotated[str, Variable("KAFKA_SASL_USERNAME", "who we are", "a name")] = ""
+    password: Annotated[
+        SecretStr | None, Variable("KAFKA_SASL_PASSWORD", "the password of that name", "text", secret=True)
+    ] = None
+    ca_file: Annotated[
+        PemFile, Variable("KAFKA_SSL_CAFILE", "who vouches for the servers; without, the system's own list", _PEM)
+    ] = None
+    certificate_file: Annotated[PemFile, Variable("KAFKA_SSL_CERTFILE", "our own certificate", _PEM)] = None
+    key_file: Annotated[PemFile, Variable("KAFKA_SSL_KEYFILE", "the key of our own certificate", _PEM)] = None
+
+
+class RabbitMqBroker(EventBrokerSettings):
+    """RabbitMQ."""
+
+    backend: Literal["rabbitmq"] = "rabbitmq"
+    url: Annotated[
+        SecretStr,
+        Variable(
+            "RABBITMQ_URL",
+            "where RabbitMQ answers; amqps is TLS",
+            "amqp://user:password@host:port/virtual-host or amqps://…",
+            sensitive=True,
+        ),
+        AfterValidator(_amqp),
+    ] = SecretStr("amqp://guest:guest@localhost:5672/")
+    ca_file: Annotated[
+        PemFile, Variable("RABBITMQ_SSL_CAFILE", "who vouches for the server; without, the system's own list", _PEM)
+    ] = None
+    certificate_file: Annotated[PemFile, Variable("RABBITMQ_SSL_CERTFILE", "our own certificate", _PEM)] = None
+    key_file: Annotated[PemFile, Variable("RABBITMQ_SSL_KEYFILE", "the key of our own certificate", _PEM)] = None
+
+
 # --- task queue -------------------------------------------------------------------------------------------------------
+
+_CELERY_FORMS = "redis://host:port/number, rediss://…, amqp://user:password@host:port/virtual-host, amqps://…"
+
+
+class CeleryTaskQueue(Part):
+    """Celery, with workers of its own."""
+
+    backend: Literal["celery"] = "celery"
+    broker_url: Annotated[
+        SecretStr,
+        Variable("CELERY_BROKER_URL", "what carries tasks to the workers", _CELERY_FORMS, sensitive=True),
+        AfterValidator(_celery_broker),
+    ] = SecretStr("redis://localhost:6379/0")
+    result_backend: Annotated[
+        SecretStr,
+        Variable(
+            "CELERY_RESULT_BACKEND",
+            "where Celery would keep results; ours are in the database",
+            "redis://host:port/number, rediss://…, or what else Celery knows",
+            sensitive=True,
+        ),
+    ] = SecretStr("redis://localhost:6379/0")
 
 
 class BackgroundTaskQueue(Part):
@@ -248,6 +385,40 @@ class MemoryMailer(Part):
     """Keeps what was sent; for test suites."""
 
     backend: Literal["memory"] = "memory"
+
+
+def _smtp(value: SecretStr) -> SecretStr:
+    server_url(value.get_secret_value(), "smtp", "smtps")
+    return value
+
+
+class SmtpMailer(Part):
+    """A mail server."""
+
+    backend: Literal["smtp"] = "smtp"
+    url: Annotated[
+        SecretStr,
+        Variable(
+            "SMTP_URL",
+            "the mail server; smtps is TLS from the first byte, smtp changes to TLS when it is offered",
+            "smtp://user:password@host:port or smtps://…",
+            sensitive=True,
+        ),
+        AfterValidator(_smtp),
+    ] = SecretStr("smtp://localhost:25")
+    sender: Annotated[
+        str,
+        Variable("MAIL_FROM", "the address that mails come from", "an address, or Name <address>"),
+        AfterValidator(mail_address),
+    ] = "crossdock@localhost"
+    ca_file: Annotated[
+        PemFile, Variable("SMTP_SSL_CAFILE", "who vouches for the server; without, the system's own list", _PEM)
+    ] = None
+
+    @property
+    def server(self) -> Server:
+        """Where the mail server is, and who we are to it."""
+        return server_of(self.url.get_secret_value(), {"smtp": 25, "smtps": 465})
 
 
 class NoIdentity(Part):

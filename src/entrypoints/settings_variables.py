@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.utils import parseaddr
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import SecretStr
 
 HIDDEN = "***"
 _SHOWN_MOST = 80
@@ -142,10 +145,71 @@ def outbound_url(value: str) -> str:
     return value
 
 
+def server_url(value: str, *schemes: str) -> str:
+    """The address of a server that may hold a user and a password, of one of these schemes; any scheme without."""
+    parts = urlsplit(value)
+    if schemes and parts.scheme.lower() not in schemes:
+        raise Refused(f"does not begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    try:
+        _ = parts.port
+        host = parts.hostname
+    except ValueError:
+        raise Refused(
+            "names no server: its port is no number, or a character of the password wants %-encoding"
+        ) from None
+    if host:
+        host_name(host)
+    elif schemes:
+        raise Refused("names no server")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The parts of a server's address."""
+
+    scheme: str
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def server_of(url: str, ports: Mapping[str, int]) -> Server:
+    """The parts of an address that `server_url` has accepted; ``ports`` are the usual ones by scheme."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
+    return Server(scheme, parts.hostname or "localhost", parts.port or ports[scheme], user or None, password or None)
+
+
+def passwords_in(url: str) -> tuple[str, ...]:
+    """The passwords of an address, as they stand there and as a person would write them.
+
+    Not one that is the user's name as well: struck out wherever it stands, it would take half of the log along.
+    """
+    parts = urlsplit(url)
+    raw = [parts.password, *(value for name, value in parse_qsl(parts.query) if "password" in name)]
+    given = (text for one in raw if one for text in (one, unquote(one)))
+    return tuple(dict.fromkeys(text for text in given if text != parts.username))
+
+
+def mail_address(value: str) -> str:
+    """``ann@example.com`` or ``Ann <ann@example.com>``, in one line."""
+    address = parseaddr(value)[1] if value.isprintable() else ""
+    local, at, domain = address.rpartition("@")
+    if not (at and local and local.isprintable() and not set(local) & set(' <>,;:"()[]')):
+        raise Refused("is no mail address")
+    host_name(domain)
+    return value
+
+
 def text_of(value: Any) -> str:
     """A value as it is written in the environment."""
     if value is None:
         return ""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()  # a default: it stands in the code
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)

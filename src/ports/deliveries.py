@@ -87,6 +87,11 @@ class Delivery:
         return ordering_key(self.topic, self.subject, self.group)
 
     @property
+    def is_handed_over(self) -> bool:
+        """Whether it is a task that a queue was given and nobody has claimed."""
+        return self.lane is Lane.TASK and self.state is State.READY and self.holder is None and self.sent_at is not None
+
+    @property
     def message(self) -> Message:
         """What a broker is given, or gave us."""
         return Message(topic=self.topic, attributes=self.attributes, body=self.body)
@@ -107,9 +112,9 @@ class Delivery:
         """The broker that took it is gone, or never brought it."""
         return self._changed(state=State.READY, due_at=at, sent_to=None, sent_at=None)
 
-    def handed_over(self, at: datetime, until: datetime) -> "Delivery":
-        """A queue is given it; if nobody has claimed it by then, again."""
-        return self._changed(holder=None, sent_at=at, due_at=until)
+    def handed_over(self, at: datetime) -> "Delivery":
+        """A queue is given it. It stays due: who hands tasks over knows by ``sent_at`` what to leave to the queue."""
+        return self._changed(holder=None, sent_at=at)
 
     def due(self, at: datetime) -> "Delivery":
         """It may be taken again at this time."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from struct import unpack_from
 from uuid import UUID
 
 from domain.model.errors import Refusal
@@ -101,10 +102,9 @@ def _murmur2(data: bytes) -> int:
     multiplier, mask = 0x5BD1E995, 0xFFFFFFFF
     result = 0x9747B28C ^ length
     whole = length & ~3
-    for at in range(0, whole, 4):
-        word = int.from_bytes(data[at : at + 4], "little") * multiplier & mask
-        word = (word ^ (word >> 24)) * multiplier & mask
-        result = (result * multiplier & mask) ^ word
+    for word in unpack_from(f"<{whole >> 2}I", data):
+        word = word * multiplier & mask  # noqa: PLW2901 - as the source names it
+        result = (result * multiplier & mask) ^ ((word ^ (word >> 24)) * multiplier & mask)
     if length > whole:
         result = (result ^ int.from_bytes(data[whole:], "little")) * multiplier & mask
     result = (result ^ (result >> 13)) * multiplier & mask

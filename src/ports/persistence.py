@@ -6,7 +6,7 @@ and runs again.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -133,11 +133,20 @@ class Record:
 class Replace:
     """Store the new state of a delivery.
 
-    Precondition: the stored token is ``token``. With None the row is changed if it is still there.
+    Precondition: the stored token is ``token``.
     """
 
     delivery: Delivery
-    token: int | None
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkSent:
+    """Note that the broker ``to`` holds an event; nothing when the event has been handled meanwhile."""
+
+    id: str
+    to: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +226,7 @@ Write = (
     | SaveOrder
     | Record
     | Replace
+    | MarkSent
     | Remove
     | Block
     | Unblock
@@ -266,16 +276,28 @@ class Ledger(ABC):
     """Deliveries, as committed."""
 
     @abstractmethod
-    async def ready_events(self, *, partitions: Sequence[int], limit: int) -> Sequence[Delivery]:
-        """Events to publish, in the order of recording; several of one ordering key may be among them."""
+    async def ready_events(self, *, partitions: Sequence[int], limit: int, after: int = 0) -> Sequence[Delivery]:
+        """Events to publish, in the order of recording; several of one ordering key may be among them.
+
+        Only those whose position is greater than ``after``.
+        """
 
     @abstractmethod
     async def sent_events(self, *, to_other_than: str, before: datetime | None, limit: int) -> Sequence[Delivery]:
         """Events that wait for our group and were taken by another broker, or by any before ``before``."""
 
     @abstractmethod
-    async def due(self, lane: Lane, *, now: datetime, limit: int, group: str = "") -> Sequence[Delivery]:
-        """Tasks, or received messages of one group, that are due and have nothing of their ordering key before them."""
+    async def due(
+        self, lane: Lane, *, now: datetime, limit: int, group: str = "", handed_before: datetime | None = None
+    ) -> Sequence[Delivery]:
+        """Tasks, or received messages of one group, that are due and have nothing of their ordering key before them.
+
+        With ``handed_before``, tasks that a queue was given later than that, and that nobody has claimed, are left out.
+        """
+
+    @abstractmethod
+    async def handed_over(self) -> int:
+        """How many tasks a queue was given that nobody has claimed yet."""
 
     @abstractmethod
     async def get(self, id: str) -> Delivery | None:
@@ -340,6 +362,16 @@ class Persistence(ABC):
     @abstractmethod
     async def ping(self) -> None:
         """Return when a read has been answered; `Unavailable` otherwise."""
+
+    def announce(self, lanes: Collection[Lane]) -> None:  # noqa: B027 - nobody to tell is the usual case
+        """Let other processes that listen know that something of these lanes was recorded.
+
+        A hint: it is sent when there is time, many in one, and may be lost; whoever waits for it looks now and then as
+        well. A store that one process has for itself has nobody to tell.
+        """
+
+    def listen(self, listener: Callable[[Collection[Lane]], None]) -> None:  # noqa: B027 - the same
+        """Call ``listener``, which must not wait, with what other processes announce from now on."""
 
     @abstractmethod
     async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:

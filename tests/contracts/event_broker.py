@@ -1,12 +1,14 @@
 """What every event broker promises, whatever carries it.
 
 A subclass of `EventBrokerContract` whose name starts with ``Test`` proves one adapter: it defines the fixture
-``broker``. Each case has topics and groups of its own, so cases may share one server. Where news needs real time to
-arrive, the subclass overrides `a_moment`.
+``broker`` and fills `audit`. Each case has topics and groups of its own, so cases may share one server. Where news
+needs real time to arrive, the subclass overrides `a_moment`; where a member can vanish without leaving, `abandon`.
+What is promised when the server itself goes away stands in `event_broker_outage`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import ClassVar
@@ -19,11 +21,12 @@ from ports.message import BODY_MOST, Message, partition_of
 from tests.builders import a_message, an_id
 
 
-class EventBrokerContract:
-    """All of it."""
+class EventBrokerCases:
+    """What cases are written with, and what an adapter gives to them."""
 
     partitions: ClassVar[int] = 4  # of each topic, as the adapter was told
     patience: ClassVar[float] = 30  # seconds until a case gives up waiting for what was promised
+    at_once: ClassVar[float] = 5  # seconds that nothing takes that has nothing to wait for, however slow the machine
 
     @pytest.fixture
     def broker(self) -> AsyncIterator[EventBroker] | EventBroker:
@@ -45,6 +48,22 @@ class EventBrokerContract:
         """Let others do something, before looking again."""
         await asyncio.sleep(0)
 
+    async def abandon(self, broker: EventBroker, member: Subscription) -> None:  # noqa: ARG002 - for who overrides it
+        """Let a member vanish as the member of a killed process does: its connections break, and it says nothing.
+
+        Inside one process nobody can vanish without the broker, so there the member leaves.
+        """
+        await member.close()
+
+    @asynccontextmanager
+    async def audit(self, broker: EventBroker, topic: str) -> AsyncIterator[Callable[[], Awaitable[list[Message]]]]:
+        """Look at a topic from here on with another client than the adapter's own.
+
+        What is given returns every message that is in the broker, duplicates too, those of one subject in their order.
+        """
+        raise NotImplementedError(f"read {topic} of {broker} independently")
+        yield  # this is a generator
+
     # What the cases are written with
 
     @asynccontextmanager
@@ -55,7 +74,8 @@ class EventBrokerContract:
             async with asyncio.timeout(self.patience):
                 yield subscription
         finally:
-            await subscription.close()
+            async with asyncio.timeout(self.patience):
+                await subscription.close()
 
     async def received(self, subscription: Subscription, number: int, *, limit: int = 100) -> list[Message]:
         """Receive and acknowledge until so many messages have come."""
@@ -64,6 +84,7 @@ class EventBrokerContract:
             batches = await subscription.receive(limit=limit)
             messages += in_order(batches)
             await subscription.acknowledge(batches)
+            await asyncio.sleep(0)  # an adapter that never waits shall not keep time from running out
         return messages
 
     async def in_hand(self, subscription: Subscription, number: int) -> list[Batch]:
@@ -71,6 +92,7 @@ class EventBrokerContract:
         batches: list[Batch] = []
         while len(in_order(batches)) < number:
             batches += await subscription.receive(limit=100)
+            await asyncio.sleep(0)
         return batches
 
     async def becomes(self, wanted: object, look: Callable[[], Awaitable[object]]) -> bool:
@@ -83,10 +105,53 @@ class EventBrokerContract:
             return False
         return True
 
+    @asynccontextmanager
+    async def beside(self, *work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+        """Let this go on beside the rest of a case, and end with it."""
+        tasks = [asyncio.create_task(part) for part in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     def subject_in(self, partition: int) -> str:
         """A new subject whose messages go to this partition."""
         subjects = (f"subject-{an_id()}" for _ in count())
         return next(subject for subject in subjects if partition_of(subject, self.partitions) == partition)
+
+    async def received_at_last(self, subscription: Subscription, number: int, *, limit: int = 100) -> list[Message]:
+        """Receive and acknowledge until so many different messages have come, in the order in which each came first.
+
+        For where the server may be gone for a while, and some come twice.
+        """
+        seen: dict[str, Message] = {}
+        while len(seen) < number:
+            try:
+                batches = await subscription.receive(limit=limit)
+                for message in in_order(batches):
+                    seen.setdefault(message.attributes["id"], message)
+                await subscription.acknowledge(batches)
+                await asyncio.sleep(0)
+            except Unavailable:
+                await self.a_moment()
+        return list(seen.values())
+
+    async def confirmed_at_last(self, broker: EventBroker, *messages: Message) -> None:
+        """Publish these one after the other, each again and again until it is confirmed."""
+        for message in messages:
+
+            async def outcome(message: Message = message) -> object:
+                (outcome,) = await broker.publish([message])
+                return outcome
+
+            assert await self.becomes(None, outcome)
+            await asyncio.sleep(0)
+
+
+class EventBrokerContract(EventBrokerCases):
+    """All of it."""
 
     # Publishing
 
@@ -96,10 +161,11 @@ class EventBrokerContract:
     async def test_each_message_has_its_own_outcome_in_order(self, broker: EventBroker, topic: str) -> None:
         too_large = a_message(b"x" * (BODY_MOST + 1), topic=topic)
 
-        outcomes = await broker.publish([a_message(topic=topic), too_large, a_message(topic=topic)])
+        outcomes = await broker.publish([a_message(topic=topic), too_large, *[a_message(topic=topic)] * 2])
 
-        first, second, third = outcomes
-        assert (first, third) == (None, None)
+        assert len(outcomes) == 4
+        first, second, *others = outcomes
+        assert (first, others) == (None, [None, None])
         assert isinstance(second, Rejected)
 
     async def test_the_largest_message_is_carried(self, broker: EventBroker, topic: str, group: str) -> None:
@@ -120,6 +186,12 @@ class EventBrokerContract:
             messages = await self.received(member, 300)
         assert by_id(messages) == by_id(message for batch in batches for message in batch)
 
+    async def test_what_nobody_has_declared_is_unavailable(self, broker: EventBroker) -> None:
+        """Confirmed means kept for somebody; before the first declaration nobody would get it."""
+        (outcome,) = await broker.publish([a_message(topic=f"topic-{an_id().hex}")])
+
+        assert isinstance(outcome, Unavailable)
+
     async def test_a_stopped_broker_is_unavailable(self, broker: EventBroker, topic: str) -> None:
         await broker.stop()
         await broker.stop()
@@ -127,6 +199,67 @@ class EventBrokerContract:
         (outcome,) = await broker.publish([a_message(topic=topic)])
 
         assert isinstance(outcome, Unavailable)
+
+    async def test_stopping_leaves_no_publisher_waiting(self, broker: EventBroker, topic: str) -> None:
+        publishing = [asyncio.create_task(broker.publish([a_message(topic=topic)])) for _ in range(50)]
+        await asyncio.sleep(0)
+
+        async with asyncio.timeout(self.patience):
+            await broker.stop()
+            outcomes = await asyncio.gather(*publishing)
+
+        assert all(outcome is None or isinstance(outcome, Unavailable) for (outcome,) in outcomes)
+
+    @pytest.mark.parametrize("rounds", range(3))
+    async def test_a_cancelled_publication_ends_at_once_and_disturbs_nobody(
+        self, broker: EventBroker, topic: str, group: str, rounds: int
+    ) -> None:
+        """Whether its message arrives is open; those that come after it do, in their order."""
+        subject = self.subject_in(0)
+        dropped, *others = (a_message(topic=topic, subject=subject) for _ in range(4))
+        publishing = asyncio.create_task(broker.publish([dropped]))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+
+        publishing.cancel()
+
+        async with asyncio.timeout(self.at_once):
+            await asyncio.wait({publishing})
+        async with asyncio.timeout(self.patience):
+            for message in others:
+                assert list(await broker.publish([message])) == [None]
+        async with self.member(broker, group, topic) as member:
+            messages: list[Message] = []
+            while others[-1] not in messages:
+                messages += await self.received(member, 1)
+        assert [message for message in messages if message != dropped] == others
+
+    # What another client sees
+
+    async def test_what_is_confirmed_is_in_the_broker(self, broker: EventBroker, topic: str) -> None:
+        messages = [a_message(topic=topic) for _ in range(50)]
+        async with self.audit(broker, topic) as look:
+            outcomes = await broker.publish(messages)
+
+            async def seen() -> object:
+                return by_id(await look())
+
+            assert list(outcomes) == [None] * 50
+            assert await self.becomes(by_id(messages), seen)
+
+    @pytest.mark.parametrize("size", [BODY_MOST - 1, BODY_MOST, BODY_MOST + 1], ids=["below", "at", "above"])
+    async def test_a_body_is_carried_up_to_the_limit_and_nothing_of_it_beyond(
+        self, broker: EventBroker, topic: str, size: int
+    ) -> None:
+        message = a_message(b"x" * size, topic=topic)
+        after_it = a_message(topic=topic, subject=message.attributes["subject"])
+        fits = size <= BODY_MOST
+        async with self.audit(broker, topic) as look:
+            (outcome,) = await broker.publish([message])
+            await broker.publish([after_it])
+
+            assert outcome is None if fits else isinstance(outcome, Rejected)
+            assert await self.becomes([message, after_it] if fits else [after_it], look)
 
     # What arrives
 
@@ -205,7 +338,7 @@ class EventBrokerContract:
         async with self.member(broker, group, topic) as member:
             while len(seen) < 5:
                 batches = await member.receive(limit=2)
-                assert all(len(batch.messages) <= 2 for batch in batches)
+                assert max(Counter(batch.partition for batch in batches for _ in batch.messages).values()) <= 2
                 seen += in_order(batches)
                 await member.acknowledge(batches)
 
@@ -240,6 +373,17 @@ class EventBrokerContract:
 
             assert await waiting == [message]
 
+    async def test_who_receives_waits_while_there_is_nothing(self, broker: EventBroker, topic: str, group: str) -> None:
+        async with self.member(broker, group, topic) as member:
+            waiting = asyncio.create_task(member.receive(limit=1))
+
+            for _ in range(5):
+                await self.a_moment()
+
+            assert not waiting.done()
+            waiting.cancel()
+            await asyncio.wait({waiting})
+
     # Groups
 
     async def test_each_group_gets_each_message(self, broker: EventBroker, topic: str, group: str) -> None:
@@ -262,21 +406,43 @@ class EventBrokerContract:
                 while True:
                     seen[member] += await self.received(member, 1)
 
-            receiving = [asyncio.create_task(keep_receiving(member)) for member in (one, other)]
-            published: list[Message] = []
-            while not (seen[one] and seen[other]):
-                batch = [a_message(topic=topic) for _ in range(20)]
-                assert list(await broker.publish(batch)) == [None] * 20
-                published += batch
-                await self.a_moment()
-
             async def ids_seen() -> object:
                 return by_id([*seen[one], *seen[other]]).keys()
 
-            assert await self.becomes(by_id(published).keys(), ids_seen)
-            for task in receiving:
-                task.cancel()
-            await asyncio.gather(*receiving, return_exceptions=True)
+            published: list[Message] = []
+            async with self.beside(keep_receiving(one), keep_receiving(other)):
+                while not (seen[one] and seen[other]):
+                    batch = [a_message(topic=topic) for _ in range(20)]
+                    assert list(await broker.publish(batch)) == [None] * 20
+                    published += batch
+                    await self.a_moment()
+
+                assert await self.becomes(by_id(published).keys(), ids_seen)
+
+    async def test_no_message_is_given_to_two_members_that_have_settled(
+        self, broker: EventBroker, topic: str, group: str
+    ) -> None:
+        """While members come and go one may come twice; some time after that, none does."""
+        async with self.member(broker, group, topic) as one, self.member(broker, group, topic) as other:
+            given: dict[Subscription, list[str]] = {one: [], other: []}
+
+            async def keep_receiving(member: Subscription) -> None:
+                while True:
+                    ids = by_id(await self.received(member, 1))
+                    given[member] += ids  # only now, since the lists are new ones each round
+
+            async def is_shared() -> bool:
+                given[one], given[other] = [], []
+                batch = [a_message(topic=topic) for _ in range(20)]
+                await broker.publish(batch)
+                await self.becomes(True, lambda: all_came(by_id(batch)))
+                return all(given.values()) and sorted([*given[one], *given[other]]) == sorted(by_id(batch))
+
+            async def all_came(batch: dict[str, Message]) -> bool:
+                return batch.keys() <= {*given[one], *given[other]}
+
+            async with self.beside(keep_receiving(one), keep_receiving(other)):
+                assert await self.becomes(True, is_shared)
 
     async def test_a_group_receives_from_its_declaration_on(self, broker: EventBroker, topic: str, group: str) -> None:
         subject = self.subject_in(1)
@@ -332,6 +498,21 @@ class EventBrokerContract:
         async with self.member(broker, group, topic) as member:
             assert await self.received(member, 3) == messages
 
+    async def test_what_was_not_acknowledged_comes_again_when_the_member_has_vanished(
+        self, broker: EventBroker, topic: str, group: str
+    ) -> None:
+        subject = self.subject_in(0)
+        messages = [a_message(topic=topic, subject=subject) for _ in range(3)]
+        for message in messages:
+            await broker.publish([message])
+        async with self.member(broker, group, topic) as member:
+            await self.in_hand(member, 3)
+
+            await self.abandon(broker, member)
+
+            async with self.member(broker, group, topic) as another:
+                assert await self.received_at_last(another, 3) == messages
+
     async def test_what_was_acknowledged_does_not_come_again(self, broker: EventBroker, topic: str, group: str) -> None:
         subject = self.subject_in(0)
         await broker.publish([a_message(topic=topic, subject=subject)])
@@ -379,6 +560,18 @@ class EventBrokerContract:
             assert in_order(again) == [message]
             assert await self.received(member, 1) == [message]
 
+    async def test_to_acknowledge_one_batch_acknowledges_no_other(
+        self, broker: EventBroker, topic: str, group: str
+    ) -> None:
+        here, elsewhere = (a_message(topic=topic, subject=self.subject_in(partition)) for partition in (0, 1))
+        await broker.publish([here, elsewhere])
+        async with self.member(broker, group, topic) as member:
+            batches = await self.in_hand(member, 2)
+            await member.acknowledge([batch for batch in batches if batch.partition == 0])
+
+        async with self.member(broker, group, topic) as member:
+            assert await self.received(member, 1) == [elsewhere]
+
     async def test_to_acknowledge_twice_is_harmless(self, broker: EventBroker, topic: str, group: str) -> None:
         subject = self.subject_in(0)
         first, second = (a_message(topic=topic, subject=subject) for _ in range(2))
@@ -407,7 +600,33 @@ class EventBrokerContract:
             await member.acknowledge(batches)
             assert await self.becomes(0, backlog)
 
+    async def test_the_backlog_is_that_of_one_group_in_all_of_the_topics(
+        self, broker: EventBroker, topic: str, group: str
+    ) -> None:
+        other_topic, other_group = f"topic-{an_id().hex}", f"{group}-other"
+        await broker.declare([other_topic], group)
+        await broker.declare([topic], other_group)
+        await broker.publish([a_message(topic=name) for name in [topic] * 3 + [other_topic] * 2])
+
+        async with self.member(broker, other_group, topic) as member:
+            await self.received(member, 3)
+
+        assert await self.becomes(5, lambda: broker.backlog([topic, other_topic], group))
+        assert await self.becomes(2, lambda: broker.backlog([other_topic], group))
+        assert await self.becomes(0, lambda: broker.backlog([topic], other_group))
+
     # Leaving
+
+    async def test_who_has_left_receives_nothing_more(self, broker: EventBroker, topic: str, group: str) -> None:
+        message = a_message(topic=topic)
+        await broker.publish([message])
+        async with self.member(broker, group, topic) as former:
+            await former.close()
+
+            assert list(await former.receive(limit=1)) == []
+
+        async with self.member(broker, group, topic) as member:
+            assert await self.received(member, 1) == [message]
 
     async def test_a_member_may_leave_twice(self, broker: EventBroker, topic: str, group: str) -> None:
         member = broker.subscribe([topic], group)
@@ -443,8 +662,9 @@ class EventBrokerContract:
 
             waiting.cancel()
 
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
+            async with asyncio.timeout(self.at_once):
+                await asyncio.wait({waiting})
+            assert waiting.cancelled()
 
     @pytest.mark.parametrize("rounds", range(6))
     async def test_a_cancelled_wait_loses_nothing(

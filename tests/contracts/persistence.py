@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -15,7 +16,7 @@ from domain.model.email import Email
 from domain.model.order import LINES_MOST, Order
 from domain.model.user import User
 from ports.deliveries import Delivery, Happening, Lane, State
-from ports.errors import Conflict, Precondition, Unavailable
+from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
 from ports.message import BODY_MOST
 from ports.persistence import (
     AddOrder,
@@ -24,6 +25,7 @@ from ports.persistence import (
     Block,
     HoldLease,
     LaneState,
+    MarkSent,
     Persistence,
     Record,
     Remember,
@@ -44,10 +46,15 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 # What a person or another system may send, and what has broken stores before.
-AWKWARD = "a\x00b\r\n\t\\ 'quoted\" %s {} ñ 漢字 👩‍👩‍👧 🎉 \U0010ffff"
+AWKWARD = "a\r\n\t\\ 'quoted\" %s {} ñ 漢字 👩‍👩‍👧 🎉 \U0010ffff"
+NUL = "a\x00b"
 
 
-class _Contract:
+class PersistenceCases:
+    """What cases are written with, and what an adapter gives to them."""
+
+    keeps_nul: ClassVar[bool] = True  # in text; a store that cannot refuses it
+
     @pytest.fixture
     def clock(self) -> ManualClock:
         """The clock that the adapter was given."""
@@ -61,6 +68,12 @@ class _Contract:
     async def let_pass(self, clock: ManualClock, seconds: float) -> None:
         """Let time pass for the store."""
         await clock.advance(seconds)
+
+    async def reopened(self, persistence: Persistence) -> Persistence:
+        """The same store, closed and opened again."""
+        await persistence.stop()
+        await persistence.start()
+        return persistence
 
 
 # --- what the cases are written with ----------------------------------------------------------------------------------
@@ -151,7 +164,7 @@ async def a_dead_head(persistence: Persistence, head: Delivery, *followers: Deli
 # --- users and orders -------------------------------------------------------------------------------------------------
 
 
-class UsersContract(_Contract):
+class UsersContract(PersistenceCases):
     async def test_a_user_is_read_back_as_added(self, persistence: Persistence) -> None:
         named = a_user(name="Zoë O’Hara 👩‍🚀")
         nameless = a_user(name=None)
@@ -193,7 +206,7 @@ class UsersContract(_Contract):
         assert await persistence.users.get(user.id) == user
 
 
-class OrdersContract(_Contract):
+class OrdersContract(PersistenceCases):
     async def test_an_order_is_read_back_as_placed(self, persistence: Persistence) -> None:
         user = await a_stored_user(persistence)
         lines = [a_line(sku=f"sku-{number} 🫖", quantity=number, price=f"{number}.05") for number in (3, 1, 2)]
@@ -316,7 +329,7 @@ class OrdersContract(_Contract):
 # --- units of work ----------------------------------------------------------------------------------------------------
 
 
-class CommitContract(_Contract):
+class CommitContract(PersistenceCases):
     async def test_an_empty_unit_is_committed(self, persistence: Persistence) -> None:
         await commit(persistence)
 
@@ -612,6 +625,22 @@ class CommitContract(_Contract):
     async def test_ping_is_answered(self, persistence: Persistence) -> None:
         await persistence.ping()
 
+    async def test_what_a_process_announces_it_does_not_hear_itself(self, persistence: Persistence) -> None:
+        heard: list[Lane] = []
+        persistence.listen(heard.extend)
+
+        persistence.announce([Lane.EVENT])
+        persistence.announce(list(Lane))
+
+        for _ in range(20):
+            await commit(persistence, AddUser(a_user()))
+        assert heard == []
+
+    async def test_a_stopped_store_may_be_told_of_what_was_recorded(self, persistence: Persistence) -> None:
+        await persistence.stop()
+
+        persistence.announce([Lane.EVENT])
+
     async def test_a_stopped_store_is_unavailable(self, persistence: Persistence) -> None:
         await persistence.stop()
         await persistence.stop()
@@ -622,6 +651,27 @@ class CommitContract(_Contract):
             await persistence.users.get(an_id())
         with pytest.raises(Unavailable):
             await persistence.ping()
+
+    async def test_what_was_committed_is_there_when_it_is_opened_again(self, persistence: Persistence) -> None:
+        user, delivery = a_user(), a_delivery()
+        await commit(persistence, AddUser(user), Record(delivery))
+
+        again = await self.reopened(persistence)
+
+        assert await again.users.get(user.id) == user
+        assert await again.ledger.get(delivery.id) is not None
+
+    async def test_who_was_told_while_it_stopped_was_told_the_truth(self, persistence: Persistence) -> None:
+        users = [a_user() for _ in range(20)]
+        given = [asyncio.create_task(commit(persistence, AddUser(user))) for user in users]
+        await asyncio.sleep(0)
+
+        again = await self.reopened(persistence)
+
+        outcomes = await asyncio.gather(*given, return_exceptions=True)
+        for user, outcome in zip(users, outcomes, strict=True):
+            written = await again.users.get(user.id) is not None
+            assert isinstance(outcome, Unknown) or written is (outcome is None)
 
     async def test_stopping_leaves_nobody_waiting(self, persistence: Persistence) -> None:
         given = [asyncio.create_task(commit(persistence, AddUser(a_user()))) for _ in range(20)]
@@ -636,7 +686,7 @@ class CommitContract(_Contract):
 # --- the ledger -------------------------------------------------------------------------------------------------------
 
 
-class LedgerContract(_Contract):
+class LedgerContract(PersistenceCases):
     async def test_a_delivery_is_read_back_as_recorded(self, persistence: Persistence) -> None:
         delivery = a_received(
             partition=7,
@@ -678,11 +728,54 @@ class LedgerContract(_Contract):
 
         assert row == replace(delivery, position=row.position)
 
+    @pytest.mark.parametrize(
+        "awkward",
+        [
+            a_received(id=NUL),
+            a_received(name=NUL),
+            a_received(group=NUL),
+            a_received(topic=NUL),
+            a_received(subject=NUL),
+            a_received(holder=NUL),
+            a_received(reason=NUL),
+        ],
+        ids=["id", "name", "group", "topic", "subject", "holder", "reason"],
+    )
+    async def test_a_nul_character_is_kept_unless_the_store_refuses_it(
+        self, persistence: Persistence, awkward: Delivery
+    ) -> None:
+        """And whoever commits at the same moment is not harmed."""
+        innocent = [a_received() for _ in range(20)]
+        units = [[Record(delivery)] for delivery in (*innocent[:10], awkward, *innocent[10:])]
+
+        *others, outcome = await asyncio.gather(
+            *(persistence.commit(unit) for unit in (*units[:10], *units[11:], units[10])), return_exceptions=True
+        )
+
+        assert others == [None] * 20
+        for delivery in innocent:
+            await stored(persistence, delivery)
+        row = await persistence.ledger.get(awkward.id)
+        if self.keeps_nul:
+            assert outcome is None
+            assert row is not None
+            assert row == replace(awkward, position=row.position)
+        else:
+            assert isinstance(outcome, Rejected)
+            assert row is None
+
+    async def test_nobody_is_harmed_by_who_asks_for_what_cannot_be(self, persistence: Persistence) -> None:
+        (row,) = await recorded(persistence, a_delivery())
+
+        found = await asyncio.gather(*(persistence.ledger.get(asked) for asked in (NUL, row.id, "\ud800", "")))
+
+        assert found == [None, row, None, None]
+
     async def test_ids_subjects_and_topics_may_be_awkward(self, persistence: Persistence) -> None:
         row, other = await recorded(
             persistence,
             a_received(id=AWKWARD, group="g", topic="t", subject=AWKWARD),
-            a_received(group="g", topic="t", subject=AWKWARD.replace("\0", "")),
+            a_received(group="g", topic="t", subject=AWKWARD.replace("\n", "")),
         )
 
         await commit(persistence, change(row, dead(row)), Block(key_of(row)), Remember("g", AWKWARD, AWKWARD, NOON))
@@ -759,25 +852,21 @@ class LedgerContract(_Contract):
         assert failed is Precondition.TOKEN_IS_CURRENT
         assert await persistence.ledger.get(gone.id) is None
 
-    async def test_a_change_without_a_token_is_made_in_any_case(self, persistence: Persistence) -> None:
+    async def test_an_event_that_a_broker_holds_is_marked_if_it_is_still_there(self, persistence: Persistence) -> None:
         row, gone = (await recorded(persistence, a_delivery()))[0], a_delivery()
 
-        await commit(
-            persistence,
-            Replace(row.sent("broker-1", NOON), token=None),
-            Replace(gone.sent("broker-1", NOON), token=None),
-        )
+        await commit(persistence, MarkSent(row.id, "broker-1", NOON), MarkSent(gone.id, "broker-1", NOON))
 
-        assert (await stored(persistence, row)).state is State.SENT
+        assert await stored(persistence, row) == row.sent("broker-1", NOON)
         assert await persistence.ledger.get(gone.id) is None
 
-    async def test_the_token_grows_also_when_it_was_not_asked_for(self, persistence: Persistence) -> None:
-        """Else a change made from an old copy would bring a token back that somebody still holds."""
+    async def test_marking_what_was_sent_moves_the_token_on(self, persistence: Persistence) -> None:
+        """Whoever still holds the token from before can change nothing."""
         (old,) = await recorded(persistence, a_delivery())
         changed = old.due(NOON).due(NOON).due(NOON)
         await commit(persistence, change(old, changed))
 
-        await commit(persistence, Replace(old.sent("broker-1", NOON), token=None))
+        await commit(persistence, MarkSent(old.id, "broker-1", NOON))
 
         assert (await stored(persistence, old)).token > changed.token
 
@@ -832,7 +921,7 @@ class LedgerContract(_Contract):
         }
 
 
-class BlockingContract(_Contract):
+class BlockingContract(PersistenceCases):
     async def test_what_is_recorded_behind_a_dead_one_is_blocked(self, persistence: Persistence) -> None:
         await a_dead_head(persistence, a_received(group="g", topic="t", subject="s"))
 
@@ -960,7 +1049,7 @@ class BlockingContract(_Contract):
         assert await states(persistence, head, follower) == [State.DEAD, State.BLOCKED]
 
 
-class PublishingContract(_Contract):
+class PublishingContract(PersistenceCases):
     async def test_events_come_in_the_order_of_recording(self, persistence: Persistence) -> None:
         """Also several of one subject, and whatever their due time: events wait for nothing but their turn."""
         rows = await recorded(
@@ -974,6 +1063,14 @@ class PublishingContract(_Contract):
         ready = await persistence.ledger.ready_events(partitions=[0], limit=10)
 
         assert list(ready) == rows
+
+    async def test_events_are_read_on_from_a_position(self, persistence: Persistence) -> None:
+        """So a relay reads the next ones while those before are being marked."""
+        first, *later = await recorded(persistence, *(a_delivery(partition=0) for _ in range(3)))
+
+        ready = await persistence.ledger.ready_events(partitions=[0], limit=10, after=first.position)
+
+        assert list(ready) == later
 
     async def test_only_ready_events_are_published(self, persistence: Persistence) -> None:
         await a_dead_head(persistence, a_delivery(subject="s"), a_delivery(subject="s"))
@@ -1042,7 +1139,7 @@ class PublishingContract(_Contract):
         assert list(found) == rows[:3]
 
 
-class DueContract(_Contract):
+class DueContract(PersistenceCases):
     async def test_tasks_come_when_they_are_due_the_longest_due_first(self, persistence: Persistence) -> None:
         late, now, future, early, also_now = await recorded(
             persistence,
@@ -1073,6 +1170,50 @@ class DueContract(_Contract):
         after = await persistence.ledger.due(Lane.TASK, now=NOON + HOUR, limit=10)
 
         assert (ids(before), ids(after)) == ([], [row.id])
+
+    async def test_what_a_queue_was_given_lately_can_be_left_out(self, persistence: Persistence) -> None:
+        """Else whoever hands tasks over would hand the same over again while they wait in the queue."""
+        rows = await recorded(persistence, *(a_task(due_at=NOON - number * SECOND) for number in range(5, 0, -1)))
+        fresh, lately, then, long_ago, claimed = rows
+        await commit(
+            persistence,
+            change(lately, lately.handed_over(NOON + SECOND)),
+            change(then, then.handed_over(NOON)),
+            change(long_ago, long_ago.handed_over(NOON - HOUR)),
+            change(claimed, claimed.handed_over(NOON + SECOND).claimed("process-1", NOON)),
+        )
+        ledger = persistence.ledger
+
+        all_of_them = await ledger.due(Lane.TASK, now=NOON, limit=10)
+        some = await ledger.due(Lane.TASK, now=NOON, limit=10, handed_before=NOON)
+        first = await ledger.due(Lane.TASK, now=NOON, limit=2, handed_before=NOON)
+
+        assert ids(all_of_them) == ids(rows)
+        assert ids(some) == ids([fresh, then, long_ago, claimed])
+        assert ids(first) == ids([fresh, then])
+
+    async def test_it_is_counted_what_waits_in_a_queue(self, persistence: Persistence) -> None:
+        """Tasks alone: an event that was sent waits in no queue, nor does a task that is claimed, dead or done."""
+        _, given, claimed, died, done, event = await recorded(
+            persistence, a_task(), a_task(), a_task(), a_task(), a_task(), a_delivery()
+        )
+        rows = (given, claimed, died, done)
+        await commit(
+            persistence,
+            *(change(row, row.handed_over(NOON)) for row in rows),
+            change(event, event.sent("broker-1", NOON)),
+        )
+        before = await persistence.ledger.handed_over()
+        given, claimed, died, done = [await stored(persistence, row) for row in rows]
+
+        await commit(
+            persistence,
+            change(claimed, claimed.claimed("process-1", NOON + HOUR)),
+            change(died, dead(died)),
+            Remove(done.id, token=done.token),
+        )
+
+        assert (before, await persistence.ledger.handed_over()) == (4, 1)
 
     async def test_tasks_wait_for_nobody(self, persistence: Persistence) -> None:
         _, *rows = await recorded(
@@ -1167,7 +1308,7 @@ class DueContract(_Contract):
         assert ids(due) == [follower.id]
 
 
-class DeskContract(_Contract):
+class DeskContract(PersistenceCases):
     async def test_the_desk_shows_the_dead_of_every_lane_oldest_first(self, persistence: Persistence) -> None:
         rows = await recorded(
             persistence,
@@ -1220,7 +1361,7 @@ class DeskContract(_Contract):
 # --- receiving --------------------------------------------------------------------------------------------------------
 
 
-class ReceivingContract(_Contract):
+class ReceivingContract(PersistenceCases):
     async def test_a_message_is_remembered_once(self, persistence: Persistence) -> None:
         await commit(persistence, Remember("g", "shop", "m-1", NOON))
 
@@ -1389,7 +1530,7 @@ class ReceivingContract(_Contract):
 # --- leases -----------------------------------------------------------------------------------------------------------
 
 
-class LeasesContract(_Contract):
+class LeasesContract(PersistenceCases):
     async def test_what_is_free_can_be_taken(self, persistence: Persistence) -> None:
         fences = await persistence.leases.take(["relay/0", "relay/1"], holder="a", seconds=10)
 

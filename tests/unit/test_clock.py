@@ -1,11 +1,11 @@
 """The clock of tests, and the machine's."""
 
 import asyncio
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adapters.clock import SystemClock
+from adapters.clock import StoreClock, SystemClock
 from tests.clock import ManualClock
 
 
@@ -110,3 +110,31 @@ async def test_the_system_clock_is_utc_and_never_goes_back() -> None:
 
     assert first <= second
     assert clock.now().tzinfo is UTC
+
+
+def test_a_store_clock_tells_this_machines_time_until_the_store_has_told_its_own() -> None:
+    clock = StoreClock()
+
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_a_store_clock_goes_by_the_store_whatever_this_machine_believes() -> None:
+    clock = StoreClock()
+    theirs = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+    clock.correct(theirs)
+
+    assert timedelta() <= clock.now() - theirs < timedelta(seconds=5)
+
+
+def test_a_store_clock_goes_on_between_two_corrections_and_follows_each() -> None:
+    clock = StoreClock()
+    theirs = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
+    clock.correct(theirs)
+
+    first = clock.now()
+    second = clock.now()
+    clock.correct(theirs - timedelta(hours=1))
+
+    assert first <= second
+    assert clock.now() < theirs

@@ -33,6 +33,7 @@ from ports.persistence import (
     LaneState,
     Leases,
     Ledger,
+    MarkSent,
     Orders,
     Persistence,
     Record,
@@ -180,16 +181,6 @@ class _Store:
                 insort(self.order_ids_of[order.user_id], order.id.int)
             case SaveOrder(order):
                 self.orders[order.id.int] = order
-            case Record(delivery):
-                self.deliveries.record(delivery)
-            case Replace(delivery, token):
-                self.deliveries.replace(delivery, blindly=token is None)
-            case Remove(id):
-                self.deliveries.remove(id)
-            case Block(ordering_key):
-                self.deliveries.block(ordering_key)
-            case Unblock(ordering_key):
-                self.deliveries.unblock(ordering_key)
             case Remember(group, source, message_id, at):
                 self.inbox.add((group, source, message_id))
                 insort(self.inbox_by_age, (at, (group, source, message_id)))
@@ -197,6 +188,24 @@ class _Store:
                 self.lanes[group, topic, subject] = (version + 1, at)
             case TakeInHand(group, topic, partition, message_ids):
                 self.in_hand[group, topic, partition] = tuple(message_ids)
+            case Record() | Replace() | MarkSent() | Remove() | Block() | Unblock():
+                self._write_delivery(write)
+
+    def _write_delivery(self, write: Record | Replace | MarkSent | Remove | Block | Unblock) -> None:
+        match write:
+            case Record(delivery):
+                self.deliveries.record(delivery)
+            case Replace(delivery):
+                self.deliveries.replace(delivery)
+            case MarkSent(id, to, at):
+                if row := self.deliveries.get(id):
+                    self.deliveries.replace(row.sent(to, at))
+            case Remove(id):
+                self.deliveries.remove(id)
+            case Block(ordering_key):
+                self.deliveries.block(ordering_key)
+            case Unblock(ordering_key):
+                self.deliveries.unblock(ordering_key)
 
     def lane_version(self, group: str, topic: str, subject: str) -> int:
         version, _ = self.lanes.get((group, topic, subject), (0, None))
@@ -217,6 +226,7 @@ class _Deliveries:
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[Lane, State]] = Counter()
+        self.handed_over = 0  # tasks that a queue was given and nobody has claimed
         self._rows: dict[int, Delivery] = {}  # by position
         self._position_of: dict[str, int] = {}
         self._positions = count(1)
@@ -235,9 +245,10 @@ class _Deliveries:
         position = self._position_of.get(id)
         return None if position is None else self._rows[position]
 
-    def ready_events(self, partitions: Iterable[int], limit: int) -> list[Delivery]:
+    def ready_events(self, partitions: Iterable[int], limit: int, after: int) -> list[Delivery]:
         lists = [self._ready_events[partition] for partition in set(partitions) if partition in self._ready_events]
-        return self._at(islice(heapq.merge(*lists), limit))
+        later = (islice(positions, bisect_right(positions, after), None) for positions in lists)
+        return self._at(islice(heapq.merge(*later), limit))
 
     def sent_events(self, to_other_than: str, before: datetime | None, limit: int) -> list[Delivery]:
         elsewhere = chain.from_iterable(sent for to, sent in self._sent.items() if to != to_other_than)
@@ -245,10 +256,14 @@ class _Deliveries:
         long_ago = here[: bisect_left(here, (before, 0))] if before else []
         return self._at(heapq.nsmallest(limit, (position for _, position in chain(elsewhere, long_ago))))
 
-    def due(self, lane: Lane, group: str, now: datetime, limit: int) -> list[Delivery]:
+    def due(
+        self, lane: Lane, group: str, now: datetime, limit: int, handed_before: datetime | None
+    ) -> list[Delivery]:
         heads = self._heads.get((lane, group), [])
-        due = heads[: min(limit, bisect_right(heads, now, key=itemgetter(0)))]
-        return self._at(position for _, position in due)
+        due = (self._rows[position] for _, position in islice(heads, bisect_right(heads, now, key=itemgetter(0))))
+        if handed_before is not None:
+            due = (row for row in due if not (row.is_handed_over and row.sent_at and row.sent_at > handed_before))
+        return list(islice(due, limit))
 
     def dead(self, after: int, limit: int) -> DeskPage:
         start = bisect_left(self._dead, after + 1)
@@ -272,12 +287,9 @@ class _Deliveries:
             state = State.BLOCKED
         self._put(replace(_frozen(delivery), state=state, position=next(self._positions)))
 
-    def replace(self, delivery: Delivery, *, blindly: bool) -> None:
-        row = self.get(delivery.id)
-        if row is None:
-            return
-        token = max(delivery.token, row.token + 1) if blindly else delivery.token
-        self._put(replace(_frozen(delivery), position=row.position, token=token))
+    def replace(self, delivery: Delivery) -> None:
+        if row := self.get(delivery.id):
+            self._put(replace(_frozen(delivery), position=row.position))
 
     def remove(self, id: str) -> None:
         row = self.get(id)
@@ -359,6 +371,7 @@ class _Deliveries:
 
     def _count(self, row: Delivery, line: str | int, change: int) -> None:
         _add(self.counts, (row.lane, row.state), change)
+        self.handed_over += change if row.is_handed_over else 0
         if row.state is State.DEAD:
             _add(self._dead_in_line, line, change)
         if row.lane is Lane.RECEIVED and row.state in _IN_LINE:
@@ -412,14 +425,19 @@ class _Ledger(Ledger):
     def __init__(self, store: _Store) -> None:
         self._store = store
 
-    async def ready_events(self, *, partitions: Sequence[int], limit: int) -> Sequence[Delivery]:
-        return self._store.opened().deliveries.ready_events(partitions, limit)
+    async def ready_events(self, *, partitions: Sequence[int], limit: int, after: int = 0) -> Sequence[Delivery]:
+        return self._store.opened().deliveries.ready_events(partitions, limit, after)
 
     async def sent_events(self, *, to_other_than: str, before: datetime | None, limit: int) -> Sequence[Delivery]:
         return self._store.opened().deliveries.sent_events(to_other_than, before, limit)
 
-    async def due(self, lane: Lane, *, now: datetime, limit: int, group: str = "") -> Sequence[Delivery]:
-        return self._store.opened().deliveries.due(lane, group, now, limit)
+    async def due(
+        self, lane: Lane, *, now: datetime, limit: int, group: str = "", handed_before: datetime | None = None
+    ) -> Sequence[Delivery]:
+        return self._store.opened().deliveries.due(lane, group, now, limit, handed_before)
+
+    async def handed_over(self) -> int:
+        return self._store.opened().deliveries.handed_over
 
     async def get(self, id: str) -> Delivery | None:
         return self._store.opened().deliveries.get(id)

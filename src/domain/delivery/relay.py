@@ -1,28 +1,31 @@
 """Carries recorded events to the broker and recorded tasks to the queue. It never opens a letter."""
 
+import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from domain.delivery.attempts import Attempts, Outage
 from domain.delivery.failures import PROCESS_ENDED, reason, together
 from domain.delivery.pace import Pace
-from domain.delivery.shares import Shares
+from domain.delivery.queue_watch import QueueWatch
+from domain.delivery.shares import LeasedShares
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane
 from ports.errors import Conflict, Rejected, Unavailable
 from ports.event_broker import EventBroker, Outcome
-from ports.persistence import Block, HoldLease, Persistence, Remove, Replace, Traffic, Write
+from ports.persistence import Block, HoldLease, MarkSent, Persistence, Remove, Replace, Traffic, Write
 from ports.task_queue import TaskQueue
 
 log = logging.getLogger("crossdock.relay")
 
 EVENTS_AT_ONCE = 500
+BATCHES_MOST = 20  # one after the other, before leases, topics and what was lost are looked after again
 TASKS_AT_ONCE = 200
 PRESSED_AT_ONCE = 24  # of either, while many requests wait
-RESEND_SECONDS = 60.0  # before a task that was handed to the queue and not claimed is handed over again
+HANDED_MOST = 1_000  # tasks that a queue was given and nobody has claimed
 UNHANDLED_SECONDS = 60.0  # before an event that our caught-up group has not handled is sent again
 DECLARE_SECONDS = 30.0
 LOOK_BACK_SECONDS = 15.0
@@ -39,7 +42,7 @@ class EventRelay:
         self,
         persistence: Persistence,
         broker: EventBroker,
-        shares: Shares,
+        shares: LeasedShares,
         clock: Clock,
         *,
         kept_types: Collection[str],
@@ -68,21 +71,46 @@ class EventRelay:
         # From before anything is sent: a lease that is lost meanwhile proves nothing, also when it is ours again.
         proofs = {partition: self._shares.proof(partition) for partition in held}
         await self._look_back(identity)
+        return await self._shares.keep_while(self._carry(identity, proofs))
+
+    async def _carry(self, identity: str, proofs: Mapping[int, HoldLease]) -> bool:
+        """Publish what is ready, batch by batch; while one is being marked the next is read and published."""
         limit = self._pace.at_most(EVENTS_AT_ONCE, pressed=PRESSED_AT_ONCE)
-        ready = await self._persistence.ledger.ready_events(partitions=sorted(held), limit=limit)
-        batch = _heads(ready)
-        if not batch:
-            return False
-        reached(CrashPoint.RELAY_AFTER_CLAIM)
-        reached(CrashPoint.RELAY_BEFORE_PUBLISH)
-        outcomes = await self._shares.keep_while(self._publish(batch))
-        reached(CrashPoint.RELAY_BEFORE_MARK)
-        await self._mark(batch, outcomes, identity, [proofs[each] for each in {one.partition for one in batch}])
+        marking: asyncio.Task[None] | None = None
+        seen: set[str] = set()  # one of a subject a step: what is read on from a position knows nothing before it
+        after, busy = 0, False
+        try:
+            for _ in range(BATCHES_MOST):
+                ready = await self._persistence.ledger.ready_events(partitions=sorted(proofs), limit=limit, after=after)
+                batch = _heads(ready, but_of=seen)
+                if not batch:
+                    break
+                reached(CrashPoint.RELAY_AFTER_CLAIM)
+                reached(CrashPoint.RELAY_BEFORE_PUBLISH)
+                outcomes = await self._publish(batch)
+                reached(CrashPoint.RELAY_BEFORE_MARK)
+                if marking is not None:
+                    await marking
+                marking = asyncio.create_task(self._mark(batch, outcomes, identity, proofs))
+                busy = self._is_busy(outcomes)
+                if not busy or len(ready) < limit or self._pace.is_pressed:
+                    break
+                after = ready[-1].position
+        finally:
+            if marking is not None:
+                await marking
+        return busy
+
+    @staticmethod
+    def _is_busy(outcomes: Sequence[Outcome]) -> bool:
+        """Whether any of a batch was taken; `Unavailable` when none of it was for want of the broker."""
         away = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
         if not away:
             return True
-        error = Unavailable(f"{len(away)} of {len(batch)} events not taken: {away[0]}", retry_after=away[0].retry_after)
-        if len(away) == len(batch):
+        error = Unavailable(
+            f"{len(away)} of {len(outcomes)} events not taken: {away[0]}", retry_after=away[0].retry_after
+        )
+        if len(away) == len(outcomes):
             raise error from away[0]
         log.warning("%s", error)  # what is taken does not wait for what is not
         return True
@@ -146,13 +174,17 @@ class EventRelay:
         return judged
 
     async def _mark(
-        self, batch: Sequence[Delivery], outcomes: Sequence[Outcome], identity: str, proofs: Sequence[HoldLease]
+        self,
+        batch: Sequence[Delivery],
+        outcomes: Sequence[Outcome],
+        identity: str,
+        proofs: Mapping[int, HoldLease],
     ) -> None:
         now = self._clock.now()
         writes: list[Write] = []
         for delivery, outcome in zip(batch, outcomes, strict=True):
             if outcome is None and delivery.name in self._kept_types:
-                writes.append(Replace(delivery.sent(identity, now), None))
+                writes.append(MarkSent(delivery.id, identity, now))
             elif outcome is None:
                 writes.append(Remove(delivery.id, None))
             elif isinstance(outcome, Rejected):
@@ -164,58 +196,91 @@ class EventRelay:
         if not writes:
             return
         try:
-            await self._persistence.commit([*proofs, *writes], traffic=Traffic.RELAY)
+            held = [proofs[partition] for partition in {delivery.partition for delivery in batch}]
+            await self._persistence.commit([*held, *writes], traffic=Traffic.RELAY)
         except Conflict:
             # Somebody else acts for a partition of ours: the events are sent again, by whoever holds it now.
             self._shares.doubt()
 
 
 class TaskRelay:
-    """Hands due tasks to the queue; a claim that ran out is a failed attempt, and the task is due again later."""
+    """Hands due tasks to the queue; a claim that ran out is a failed attempt, and the task is due again later.
+
+    Of those that a queue was given, only so many may be unclaimed. They are handed over again when the queue has passed
+    them by (what was given to it a minute later is claimed already), or brings nothing at all for a while, which grows:
+    sending blindly again would only multiply a backlog. ``shares``: only one relay hands over at a time; without, the
+    queue is this process's own.
+    """
 
     def __init__(
-        self, persistence: Persistence, queue: TaskQueue, clock: Clock, *, attempts: Attempts, pace: Pace | None = None
+        self,
+        persistence: Persistence,
+        queue: TaskQueue,
+        clock: Clock,
+        *,
+        attempts: Attempts,
+        shares: LeasedShares | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._pace = pace or Pace(clock)
         self._persistence = persistence
         self._queue = queue
         self._clock = clock
         self._attempts = attempts
+        self._shares = shares
         self._outage = Outage()
+        self._queued = QueueWatch(persistence, clock)
 
     async def step(self) -> bool:
         """Hand one batch over; whether there was anything. `Unavailable` when the queue or the store is."""
+        if self._shares is not None and not await self._shares.hold("tasks"):
+            return False
         now = self._clock.now()
-        limit = min(self._queue.room(), self._pace.at_most(TASKS_AT_ONCE, pressed=PRESSED_AT_ONCE))
-        if limit <= 0:
-            return False  # what it has is enough for now; offering more would only write rows to and fro
-        due = await self._persistence.ledger.due(Lane.TASK, now=now, limit=limit)
+        due = await self._due(now)
         if not due:
             return False
         handed = await self._take(due, now)
         outcomes = await self._queue.enqueue(handed)
         reached(CrashPoint.TASK_AFTER_ENQUEUE)
+        again = {task.id for task in due if task.is_handed_over}
+        accepted = [task for task, outcome in zip(handed, outcomes, strict=True) if outcome is None]
+        self._queued.handed([task for task in accepted if task.id not in again], again=bool(again))
         refused = [(task, outcome) for task, outcome in zip(handed, outcomes, strict=True) if outcome is not None]
         if not refused:
             self._outage.over()
             return True
-        delay = self._outage.next_delay(None)
-        later = self._clock.now() + timedelta(seconds=delay)
+        later = self._clock.now() + timedelta(seconds=self._outage.next_delay(None))
         await together(
             self._change(
                 task.died(reason(outcome), now, attempts=task.attempts + 1)
                 if isinstance(outcome, Rejected)
-                else task.due(later)
+                else task.ready_again(later)
             )
             for task, outcome in refused
         )
         return True
 
+    async def stop(self) -> None:
+        """Let another relay hand over at once."""
+        if self._shares is not None:
+            await self._shares.give_back()
+
+    async def _due(self, now: datetime) -> list[Delivery]:
+        """What to hand over: what is new as far as there is room, and what the queue has lost."""
+        ledger = self._persistence.ledger
+        unclaimed = await ledger.handed_over()
+        lost_before = await self._queued.lost_before(unclaimed)
+        limit = min(self._queue.room(), self._pace.at_most(TASKS_AT_ONCE, pressed=PRESSED_AT_ONCE))
+        if limit <= 0:
+            return []  # what it has is enough for now; offering more would only write rows to and fro
+        due = await ledger.due(Lane.TASK, now=now, limit=limit, handed_before=lost_before)
+        lost = [task for task in due if task.is_handed_over]
+        return lost + [task for task in due if not task.is_handed_over][: max(0, HANDED_MOST - unclaimed)]
+
     async def _take(self, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
-        """Note that these are handed over, before they are: what is noted and not handed over comes due again."""
-        until = now + timedelta(seconds=RESEND_SECONDS)
+        """Note that these are handed over, before they are: what is noted and not handed over counts as lost later."""
         # A claim that no attempt was counted for was born with its task: the process that recorded it never began.
-        handed = [task.handed_over(now, until) for task in due if task.holder is None or task.attempts == 0]
+        handed = [task.handed_over(now) for task in due if task.holder is None or task.attempts == 0]
         ran_out = [self._ran_out(task, now) for task in due if task.holder is not None and task.attempts > 0]
         changed = await together(self._change(task) for task in (*handed, *ran_out))
         return [task for task, ours in zip(handed, changed, strict=False) if ours]
@@ -239,9 +304,17 @@ class TaskRelay:
         return True
 
 
-def _heads(ready: Sequence[Delivery]) -> list[Delivery]:
-    """The first of each ordering key: at most one unconfirmed message of a subject is ever in flight."""
-    heads: dict[str, Delivery] = {}
+def _heads(ready: Sequence[Delivery], *, but_of: set[str]) -> list[Delivery]:
+    """The first of each ordering key: at most one unconfirmed message of a subject is ever in flight.
+
+    None of keys in ``but_of``, to which theirs are added.
+    """
+    heads: list[Delivery] = []
     for delivery in ready:
-        heads.setdefault(delivery.ordering_key or delivery.id, delivery)
-    return list(heads.values())
+        key = delivery.ordering_key
+        if key is None:
+            heads.append(delivery)
+        elif key not in but_of:
+            but_of.add(key)
+            heads.append(delivery)
+    return heads

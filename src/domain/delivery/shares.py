@@ -1,12 +1,13 @@
-"""Which partitions this process may act for."""
+"""Which partitions this process may act for, by leases."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from ports.clock import Clock
 from ports.errors import Unavailable
 from ports.persistence import HoldLease, Leases
+from ports.shares import Shares
 
 T = TypeVar("T")
 
@@ -14,7 +15,7 @@ LEASE_SECONDS = 6.0
 RENEW_SECONDS = 2.0
 
 
-class Shares:
+class LeasedShares(Shares):
     """Shares numbered partitions among the members of one role, by leases.
 
     Each member holds the partitions whose number falls on its place among the members. Members whose ``side`` differs
@@ -31,8 +32,7 @@ class Shares:
         self._side: str | None = None
         self._renewed_at = float("-inf")
 
-    async def hold(self, side: str) -> Mapping[int, int]:
-        """The partitions that are ours now, with the fence of each; renewed when it is time."""
+    async def hold(self, side: str, *, keep: Collection[int] = ()) -> Mapping[int, int]:
         if side == self._side and self._clock.monotonic() - self._renewed_at < RENEW_SECONDS:
             return self._held
         renewed_at = self._clock.monotonic()
@@ -46,7 +46,10 @@ class Shares:
         await self._leases.take([me], holder=self._member, seconds=LEASE_SECONDS)
         members = await self._leases.holders(f"{self._role}/member/")
         place = members.index(self._member) if self._member in members else 0
-        ours = [name for name, number in self._names.items() if number % max(1, len(members)) == place]
+        kept = self._held.keys() & set(keep)
+        ours = [
+            name for name, number in self._names.items() if number % max(1, len(members)) == place or number in kept
+        ]
         excess = [f"{self._role}/{number}" for number in self._held if f"{self._role}/{number}" not in ours]
         if excess:
             await self._leases.release(excess, holder=self._member)

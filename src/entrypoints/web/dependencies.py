@@ -124,8 +124,10 @@ class HoldsBack(Protocol):
         """Perform what was kept."""
 
 
-async def after_answer(request: Request, background: BackgroundTasks) -> None:
-    """Let tasks that the request asks for wait for its answer, where the task queue can do so."""
+def after_answer(request: Request) -> BackgroundTasks:
+    """Let tasks that the request asks for wait for its answer, where the task queue can do so; goes with the answer."""
+    background = BackgroundTasks()
     queue = container_of(request).task_queue()
     if isinstance(queue, HoldsBack):
         background.add_task(queue.release, queue.hold())
+    return background

@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 import email_validator
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
@@ -72,17 +72,18 @@ def user_document(user: User) -> UserDocument:
         **problems("email-already-registered", "invalid-request", "malformed-json", "unsupported-media-type"),
     },
     openapi_extra=request_body(NewUser),
-    dependencies=[Depends(after_answer)],
 )
 async def register_user(request: Request, register: RegisterUser) -> Response:
     """Register a user. A welcome mail follows."""
     wanted = await read_json(request, NewUser)
+    background = after_answer(request)
     user = await register(Email(wanted.email), wanted.name)
     return Response(
         to_json(user_document(user)),
         201,
         headers={"Location": f"/users/{user.id}"},
         media_type="application/json",
+        background=background,
     )
 
 

@@ -2,84 +2,28 @@
 
 import asyncio
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from uuid import uuid4
 
 import httpx
 
-START_SECONDS = 60
-ANSWERS_AT = re.compile(r"answers at (http://\S+)")
+from prove.process import START_SECONDS, Process
 
 
-class Service:
-    """One life of the service: from its start to its end, by order, by fault or by kill -9."""
+class Service(Process):
+    """`crossdock up` on a SQLite file of its folder."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        self._folder = folder
-        self._settings = {
+        defaults = {
             "PORT": "0",
             "DATABASE_URL": "sqlite:///crossdock.db",
             "CROSSDOCK_WEATHER": "sample",
             "CROSSDOCK_RETRY_DELAY": "0.1",
             "CROSSDOCK_LOG_FORMAT": "json",
-            **settings,
         }
-        self.url = ""
-
-    def __enter__(self) -> Self:
-        inherited: Mapping[str, str] = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        self._log = (self._folder / "service.log").open("ab")
-        begin = self._log.tell()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "entrypoints.cli", "up"],
-            cwd=self._folder,
-            env={**inherited, "PYTHONPATH": str(Path("src").absolute()), **self._settings},
-            stdout=self._log,
-            stderr=self._log,
-        )
-        deadline = time.monotonic() + START_SECONDS
-        while not (found := ANSWERS_AT.search(self.log[begin:])):
-            assert self.process.poll() is None, f"ended at its start:\n{self.log[begin:]}"
-            assert time.monotonic() < deadline, f"did not start:\n{self.log[begin:]}"
-            time.sleep(0.02)
-        self.url = found[1]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-        self._log.close()
-
-    @property
-    def log(self) -> str:
-        """Everything that all lives in this folder have written."""
-        return (self._folder / "service.log").read_text(errors="replace")
-
-    @property
-    def is_alive(self) -> bool:
-        return self.process.poll() is None
-
-    def kill(self) -> None:
-        """kill -9, also of one that is stopped."""
-        if self.is_alive:
-            self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-    def end(self) -> int:
-        """SIGTERM; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        super().__init__(folder, "up", settings={**defaults, **settings})
 
     @property
     def mails(self) -> list[tuple[str, str]]:
@@ -137,6 +81,6 @@ class Promised:
 def wait_until_stopped(service: Service) -> None:
     """Wait until the operating system says that the process is stopped (state T)."""
     deadline = time.monotonic() + START_SECONDS
-    while Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+    while not service.is_stopped:
         assert time.monotonic() < deadline, "it did not freeze"
         time.sleep(0.02)

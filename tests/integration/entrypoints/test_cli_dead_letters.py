@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from entrypoints.cli import app
 from entrypoints.container import build
 from entrypoints.settings import Settings
-from entrypoints.startup import migrate
+from entrypoints.processes import migrate
 from ports.deliveries import Delivery
 from ports.persistence import Record
 from tests.builders import NOON, a_delivery, a_received, a_task

@@ -16,15 +16,17 @@ from sqlalchemy import create_engine
 from adapters.persistence.sql.connection import connect
 from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
 from adapters.persistence.sql.migrations.revision import REVISIONS
-from adapters.persistence.sql.migrations.upgrade import upgrade_sqlite
+from adapters.persistence.sql.migrations.upgrade import _alembic, upgrade_sqlite
 from adapters.persistence.sql.sqlite import SqlitePersistence
 from adapters.persistence.sql.tables import metadata
+from domain.model.email import Email
 from ports.deliveries import Lane
-from ports.errors import PortError, Rejected, Unavailable
+from ports.errors import PortError, Precondition, Rejected, Unavailable
 from ports.persistence import AddUser, Persistence, Record
 from tests.builders import a_task, a_user
 from tests.clock import ManualClock
-from tests.contracts.persistence import PersistenceContract
+from tests.contracts.persistence import PersistenceContract, failing
+from tests.contracts.persistence_outage import PersistenceOutageContract
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +55,25 @@ class TestSqlitePersistence(PersistenceContract):
         await persistence.start()
         yield persistence
         await persistence.stop()
+
+
+class TestSqlitePersistenceOutage(PersistenceOutageContract):
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        return ManualClock()
+
+    @pytest.fixture
+    async def persistence(self, clock: ManualClock, path: Path) -> AsyncIterator[Persistence]:
+        persistence = SqlitePersistence(path, clock)
+        await persistence.start()
+        yield persistence
+        await persistence.stop()
+
+    async def take_away(self, persistence: Persistence) -> None:
+        await persistence.stop()
+
+    async def bring_back(self, persistence: Persistence) -> None:
+        await persistence.start()
 
 
 async def test_what_was_committed_is_there_after_opening_again(path: Path) -> None:
@@ -219,9 +240,7 @@ async def test_what_a_living_process_holds_stays_held(path: Path) -> None:
 async def test_what_a_dead_process_had_in_its_queue_is_due_and_what_waits_for_its_delay_is_not(path: Path) -> None:
     clock = ManualClock()
     now = clock.now()
-    queued = (
-        a_task(due_at=now).failed("first", now, attempts=1, due_at=now).handed_over(now, now + timedelta(seconds=60))
-    )
+    queued = a_task(due_at=now).failed("first", now, attempts=1, due_at=now).handed_over(now)
     delayed = a_task(due_at=now).failed("first", now, attempts=5, due_at=now + timedelta(seconds=16))
     dead = SqlitePersistence(path, clock)
     await dead.start()
@@ -231,7 +250,8 @@ async def test_what_a_dead_process_had_in_its_queue_is_due_and_what_waits_for_it
     alive = SqlitePersistence(path, clock)
     await alive.start()
 
-    assert [one.id for one in await alive.ledger.due(Lane.TASK, now=now, limit=10)] == [queued.id]
+    due = await alive.ledger.due(Lane.TASK, now=now, limit=10, handed_before=now - timedelta(days=1))
+    assert [one.id for one in due] == [queued.id]
     await alive.stop()
 
 
@@ -264,3 +284,26 @@ def test_a_database_of_another_program_is_named_and_left_as_it_is(tmp_path: Path
     connection = sqlite3.connect(path)
     assert [name for (name,) in connection.execute("SELECT name FROM sqlite_master")] == ["users"]
     connection.close()
+
+
+async def test_a_database_of_the_schema_before_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "older.db"
+    connect(path).close()
+    with _alembic(str(path)) as (command, config):
+        config.attributes["url"] = f"sqlite:///{path}"
+        command.upgrade(config, "0001")
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO users VALUES ('1', 'ann@example.com', 'Ann', 0, 1)")
+    connection.commit()
+    connection.close()
+    persistence = SqlitePersistence(path, ManualClock())
+    with pytest.raises(Rejected, match="schema is 0001"):
+        await persistence.start()
+    await persistence.stop()
+
+    assert upgrade_sqlite(path)
+
+    await persistence.start()
+    failed = await failing(persistence.commit([AddUser(a_user(email=Email("ann@example.com")))]))
+    assert failed is Precondition.EMAIL_IS_NEW
+    await persistence.stop()

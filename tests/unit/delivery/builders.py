@@ -20,7 +20,7 @@ from domain.delivery.perform import Perform, Work
 from domain.delivery.receive import Reaction, Receive
 from domain.delivery.relay import EventRelay, TaskRelay
 from domain.delivery.retry import Retry
-from domain.delivery.shares import Shares
+from domain.delivery.shares import LeasedShares
 from domain.delivery.unit_of_work import Recording
 from domain.model import tasks
 from domain.model.events import Event, OrderCreated
@@ -122,6 +122,7 @@ class Process:
         reactions: Reactions | None = None,
         work: Mapping[type[tasks.Task], Work] | None = None,
         performs_here: bool = True,
+        shares_queue: bool = False,
         most: int = MOST,
     ) -> None:
         self.name = f"process-{world.ids.new()}"
@@ -140,7 +141,7 @@ class Process:
             tasks.SendWelcomeEmail: SendWelcomeEmail(store.users, world.mailer),
             tasks.SendOrderConfirmation: SendOrderConfirmation(store.users, store.orders, world.mailer),
         }
-        self.shares = Shares(store.leases, clock, role="relay", member=self.name, count=PARTITIONS)
+        self.shares = LeasedShares(store.leases, clock, role="relay", member=self.name, count=PARTITIONS)
         self.event_relay = EventRelay(
             store,
             broker,
@@ -153,7 +154,8 @@ class Process:
         self.perform = Perform(store, clock, self.work, process=self.name, attempts=attempts)
         self.memory_queue = MemoryTaskQueue(self.perform)
         self.queue = queue or self.memory_queue
-        self.task_relay = TaskRelay(store, self.queue, clock, attempts=attempts)
+        share = LeasedShares(store.leases, clock, role="tasks", member=self.name, count=1) if shares_queue else None
+        self.task_relay = TaskRelay(store, self.queue, clock, attempts=attempts, shares=share)
         self.receive = Receive(
             self.recording,
             broker,

@@ -94,6 +94,21 @@ async def test_at_most_one_message_of_a_subject_is_in_flight(world: World, one: 
         assert len(set(subjects)) == len(subjects)
 
 
+async def test_one_step_carries_many_batches_and_keeps_the_order_of_each_subject(world: World, one: Relaying) -> None:
+    """The next batch is published while the one before is being marked: none of its subjects may be in it."""
+    subjects = [f"subject-{number % 700}" for number in range(2_100)]
+    events = await record(world, *subjects)
+
+    steps = 0
+    while await one.relay.step():
+        steps += 1
+
+    for subject in set(subjects):
+        assert world.published(subject) == [event.id for event in events if event.subject == subject]
+    assert await world.deliveries(Lane.EVENT) == 0
+    assert steps < 10
+
+
 async def test_the_same_subject_of_two_topics_are_two_orders(world: World, one: Relaying) -> None:
     order, user = a_delivery(subject="a"), a_delivery(subject="a", topic="user_events")
     await world.store.commit([Record(order), Record(user)])

@@ -1,5 +1,6 @@
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -61,7 +62,7 @@ async def test_it_is_noted_before_it_is_handed_over(world: World) -> None:
     (given,) = process.memory_queue.waiting
     stored = await row(world, given)
     assert (stored.token, stored.holder) == (given.token, None)
-    assert stored.due_at == world.clock.now() + timedelta(seconds=60)
+    assert stored.sent_at == world.clock.now()
 
 
 async def test_what_the_queue_lost_is_handed_over_again_after_a_minute(world: World) -> None:
@@ -78,6 +79,96 @@ async def test_what_the_queue_lost_is_handed_over_again_after_a_minute(world: Wo
 
     assert [each.id for each in process.memory_queue.waiting] == [task.id]
     assert (await row(world, task)).attempts == 0
+
+
+async def test_what_nobody_claims_is_handed_over_again_less_and_less_often(world: World) -> None:
+    """Nobody may be there to claim it, and each copy would have to be thrown away when somebody comes."""
+    process = await world.process(performs_here=False)
+    await record(world, due_now(world))
+    again = []
+    for second in range(1_800):
+        if await process.task_relay.step():
+            again.append(second)
+        await world.clock.advance(1)
+
+    pauses = [later - earlier for earlier, later in pairwise(again)]
+    assert pauses[:3] == [60, 120, 240]
+    assert max(pauses) <= 605
+
+
+async def test_a_queue_that_is_slow_is_not_given_the_same_again(world: World) -> None:
+    process = await world.process(performs_here=False)
+    tasks = [due_now(world) for _ in range(100)]
+    await record(world, *tasks)
+    await process.task_relay.step()
+    first = list(process.memory_queue.waiting)
+
+    for _ in range(10):  # one each 30 seconds
+        await process.perform(process.memory_queue._waiting.popleft())
+        for _ in range(30):
+            await world.clock.advance(1)
+            assert not await process.task_relay.step()
+
+    assert list(process.memory_queue.waiting) == first[10:]
+
+
+async def test_what_a_queue_lost_among_others_is_handed_over_again(world: World) -> None:
+    """What was given to the queue a minute later is done already: so this one was passed by."""
+    process = await world.process(performs_here=False)
+    lost = due_now(world)
+    await record(world, lost)
+    await process.task_relay.step()
+    process.memory_queue._waiting.clear()
+
+    seen = []
+    for _ in range(140):
+        await record(world, due_now(world))
+        await process.task_relay.step()
+        seen += [task.id for task in process.memory_queue.waiting]
+        await process.memory_queue.perform_all()
+        await world.clock.advance(1)
+
+    assert seen.count(lost.id) == 1
+
+
+async def test_no_more_than_a_thousand_wait_unclaimed_in_a_queue(world: World) -> None:
+    process = await world.process(performs_here=False)
+    await record(world, *(due_now(world) for _ in range(1_300)))
+
+    while await process.task_relay.step():
+        pass
+
+    assert len(process.memory_queue.waiting) == 1_000
+    assert await world.store.ledger.handed_over() == 1_000
+
+
+async def test_what_a_full_queue_lost_is_handed_over_again(world: World) -> None:
+    process = await world.process(performs_here=False)
+    await record(world, *(due_now(world) for _ in range(1_300)))
+    while await process.task_relay.step():
+        pass
+    lost = {task.id for task in process.memory_queue.waiting}
+    process.memory_queue._waiting.clear()
+
+    for _ in range(60):
+        await world.clock.advance(1)
+    await process.task_relay.step()
+
+    assert {task.id for task in process.memory_queue.waiting} <= lost
+    assert process.memory_queue.waiting
+
+
+async def test_of_several_relays_with_one_queue_one_hands_over(world: World) -> None:
+    processes = [await world.process(performs_here=False, shares_queue=True) for _ in range(2)]
+    await record(world, *(due_now(world) for _ in range(20)))
+
+    busy = [await process.task_relay.step() for process in processes]
+    assert busy == [True, False]
+
+    await processes[0].task_relay.stop()
+    await record(world, due_now(world))
+    await world.clock.advance(2)
+    assert await processes[1].task_relay.step()
 
 
 async def test_two_relays_hand_a_task_over_once(world: World) -> None:
@@ -111,7 +202,7 @@ async def test_an_unavailable_queue_costs_no_attempt_and_is_asked_again_after_a_
     assert 7 <= max(pauses) <= 10
     queue.outcome = None
     await process.task_relay.step()
-    assert (await row(world, task)).due_at == world.clock.now() + timedelta(seconds=60)
+    assert (await row(world, task)).is_handed_over
 
 
 async def test_what_the_queue_rejects_is_dead(world: World) -> None:

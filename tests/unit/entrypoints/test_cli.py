@@ -79,17 +79,17 @@ def test_config_masks_secrets(arguments: list[str]) -> None:
 @pytest.mark.parametrize("command", [["up"], ["migrate"], ["config"], ["dead-letters", "list"]])
 def test_bad_settings_stop_each_command_with_one_list(command: list[str]) -> None:
     environ = {
-        "CROSSDOCK_EVENT_BROKER": "kafka",
+        "CROSSDOCK_EVENT_BROKER": "nats",
         "CROSSDOCK_OPERATOR_TOKEN": f"{CANARY} {CANARY}",
-        "DATABASE_URL": f"postgresql://app:{CANARY}@db.example/crossdock",
+        "DATABASE_URL": f"mysql://app:{CANARY}@db.example/crossdock",
     }
 
     refused = run.invoke(app, command, env=environ)
 
     assert refused.exit_code == 2
     assert "3 settings cannot be used" in refused.stderr
-    assert "CROSSDOCK_EVENT_BROKER\n    'kafka' is not part of this release\n    allowed: memory" in refused.stderr
-    assert "DATABASE_URL\n    'postgresql://app:***@db.example/crossdock'" in refused.stderr
+    assert "CROSSDOCK_EVENT_BROKER\n    'nats' is not known\n    allowed: memory, kafka, rabbitmq" in refused.stderr
+    assert "DATABASE_URL\n    'mysql://app:***@db.example/crossdock'" in refused.stderr
     assert CANARY not in refused.output
     assert refused.stdout == ""
 

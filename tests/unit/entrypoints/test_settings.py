@@ -81,17 +81,8 @@ def test_a_backend_is_chosen_by_one_variable(port: str, variable: str, value: st
 @pytest.mark.parametrize(
     ("variable", "value", "allowed"),
     [
-        (
-            "DATABASE_URL",
-            "postgresql://localhost/crossdock",
-            "sqlite:///relative.db, sqlite:////absolute.db, memory://",
-        ),
-        ("CROSSDOCK_EVENT_BROKER", "kafka", "memory"),
-        ("CROSSDOCK_EVENT_BROKER", "rabbitmq", "memory"),
-        ("CROSSDOCK_TASK_QUEUE", "celery", "background, memory"),
         ("CROSSDOCK_CACHE", "redis", "memory"),
         ("CROSSDOCK_CACHE", "memcached", "memory"),
-        ("CROSSDOCK_MAILER", "smtp", "log, memory"),
         ("CROSSDOCK_IDENTITY", "oidc", "none"),
         ("CROSSDOCK_RATE_LIMIT", "100/second", "empty (off)"),
     ],
@@ -331,18 +322,46 @@ def test_secrets_that_are_good_are_shown_nowhere() -> None:
 @pytest.mark.parametrize(
     "environ",
     [
+        {"DATABASE_URL": f"postgresql://app:{CANARY}@db.example:5432/crossdock"},
+        {"DATABASE_URL": f"postgresql://app:{CANARY}%40@db.example/crossdock"},
+        {"DATABASE_URL": f"postgresql://db.example/crossdock?password={CANARY}"},
+        {"CROSSDOCK_EVENT_BROKER": "rabbitmq", "RABBITMQ_URL": f"amqp://app:{CANARY}@mq.example/"},
+        {"CROSSDOCK_EVENT_BROKER": "kafka", "KAFKA_SASL_PASSWORD": CANARY},
+        {"CROSSDOCK_TASK_QUEUE": "celery", "CELERY_BROKER_URL": f"redis://:{CANARY}@redis.example/0"},
+        {"CROSSDOCK_TASK_QUEUE": "celery", "CELERY_RESULT_BACKEND": f"redis://:{CANARY}@redis.example/0"},
+        {"CROSSDOCK_MAILER": "smtp", "SMTP_URL": f"smtps://app:{CANARY}@mail.example"},
+    ],
+)
+def test_passwords_in_addresses_are_known_as_secrets_and_shown_nowhere(environ: dict[str, str]) -> None:
+    settings = Settings.load(environ, None)
+
+    assert any(CANARY in secret and "://" not in secret for secret in settings.secrets)
+    shown = [repr(settings), *(line.shown for line in settings.lines)]
+    assert not [text for text in shown if CANARY in text]
+
+
+@pytest.mark.parametrize("url", ["amqp://guest:guest@localhost:5672/", "amqp://crossdock:crossdock@localhost/"])
+def test_passwords_that_are_the_name_of_the_user_are_no_secrets(url: str) -> None:
+    """They are words such as guest, which must not be struck out of the log."""
+    settings = Settings.load({"CROSSDOCK_EVENT_BROKER": "rabbitmq", "RABBITMQ_URL": url}, None)
+
+    assert settings.secrets == ()
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
         {"OPEN_WEATHER_API_KEY": f"{CANARY} with a blank"},
         {"CROSSDOCK_OPERATOR_TOKEN": f"{CANARY}\x07"},
         {"CROSSDOCK_OPERATOR_TOKEN": f"{CANARY}ü"},
         {"CROSSDOCK_OPERATOR_TOKEN": CANARY * 100},
         {"CROSSDOCK_OPERATER_TOKEN": CANARY},
-        {"DATABASE_URL": f"postgresql://app:{CANARY}@db.example:5432/crossdock"},
-        {"DATABASE_URL": f"postgresql://app:{CANARY}%40@db.example/crossdock"},
         {"DATABASE_URL": f"postgresql://app:p/{CANARY}@db.example/crossdock"},
-        {"DATABASE_URL": f"postgresql://app:x@{CANARY}@db.example/crossdock"},
-        {"DATABASE_URL": f"postgresql://{CANARY}@db.example/crossdock"},
-        {"DATABASE_URL": f"postgresql://db.example/crossdock?password={CANARY}"},
         {"DATABASE_URL": f"postgresql://app:{CANARY}"},
+        {"DATABASE_URL": f"postgresql://app:{CANARY}@db example/crossdock"},
+        {"CROSSDOCK_EVENT_BROKER": "rabbitmq", "RABBITMQ_URL": f"https://app:{CANARY}@mq.example/"},
+        {"CROSSDOCK_TASK_QUEUE": "celery", "CELERY_BROKER_URL": f"redis://:{CANARY}@redis.example:x/0"},
+        {"CROSSDOCK_MAILER": "smtp", "SMTP_URL": f"smtp:app:{CANARY}@mail.example"},
         {"DATABASE_URL": f"mysql://app:{CANARY}@db.example/crossdock"},
         {"DATABASE_URL": f"app:{CANARY}@db.example/crossdock"},
         {"DATABASE_URL": CANARY},

@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -8,8 +9,10 @@ from adapters.event_broker.memory import MemoryEventBroker
 from adapters.ids import UuidV7Ids
 from ports.errors import Unavailable
 from ports.event_broker import EventBroker
+from ports.message import Message
 from tests.builders import a_message
 from tests.contracts.event_broker import EventBrokerContract, by_id, in_order
+from tests.contracts.event_broker_outage import EventBrokerOutageContract
 
 
 def a_broker(*, partitions: int = 4, most_messages: int = 100_000) -> MemoryEventBroker:
@@ -23,6 +26,31 @@ class TestMemoryEventBroker(EventBrokerContract):
         await broker.start()
         yield broker
         await broker.stop()
+
+    @asynccontextmanager
+    async def audit(self, broker: EventBroker, topic: str) -> AsyncIterator[Callable[[], Awaitable[list[Message]]]]:
+        async def look() -> list[Message]:
+            assert isinstance(broker, MemoryEventBroker)
+            return [message for message in broker.published if message.topic == topic]
+
+        yield look
+
+
+class TestMemoryEventBrokerOutage(EventBrokerOutageContract):
+    """It is its own server: stopped, nobody reaches it, and what it holds is there when it is started again."""
+
+    @pytest.fixture
+    async def broker(self) -> AsyncIterator[EventBroker]:
+        broker = a_broker(partitions=self.partitions)
+        await broker.start()
+        yield broker
+        await broker.stop()
+
+    async def take_away(self, broker: EventBroker) -> None:
+        await broker.stop()
+
+    async def bring_back(self, broker: EventBroker) -> None:
+        await broker.start()
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ class TestLogMailer(MailerContract):
     def mailer(self) -> Mailer:
         return LogMailer()
 
-    async def mailbox(self, mailer: Mailer, number: int) -> Sequence[Mail]:  # noqa: ARG002 - the log has no owner
-        assert len(self.captured) == number
+    async def mailbox(self, mailer: Mailer, *sent: Mail) -> Sequence[Mail]:  # noqa: ARG002 - the log has no owner
+        assert len(self.captured) == len(sent)
         return [
             Mail(message_id=line["message_id"], to=Email(line["to"]), subject=line["subject"], text=line["text"])
             for line in self.captured

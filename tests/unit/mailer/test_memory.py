@@ -14,9 +14,9 @@ class TestMemoryMailer(MailerContract):
     def mailer(self) -> Mailer:
         return MemoryMailer()
 
-    async def mailbox(self, mailer: Mailer, number: int) -> Sequence[Mail]:
+    async def mailbox(self, mailer: Mailer, *sent: Mail) -> Sequence[Mail]:
         assert isinstance(mailer, MemoryMailer)
-        assert len(mailer.sent) == number
+        assert len(mailer.sent) == len(sent)
         return mailer.sent
 
 

@@ -8,6 +8,7 @@ from ports.persistence import AddUser, Persistence, Record
 from tests.builders import a_delivery, a_user
 from tests.clock import ManualClock
 from tests.contracts.persistence import PersistenceContract, commit, recorded
+from tests.contracts.persistence_outage import PersistenceOutageContract
 
 
 class TestMemoryPersistence(PersistenceContract):
@@ -21,6 +22,25 @@ class TestMemoryPersistence(PersistenceContract):
         await persistence.start()
         yield persistence
         await persistence.stop()
+
+
+class TestMemoryPersistenceOutage(PersistenceOutageContract):
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        return ManualClock()
+
+    @pytest.fixture
+    async def persistence(self, clock: ManualClock) -> AsyncIterator[Persistence]:
+        persistence = MemoryPersistence(clock)
+        await persistence.start()
+        yield persistence
+        await persistence.stop()
+
+    async def take_away(self, persistence: Persistence) -> None:
+        await persistence.stop()
+
+    async def bring_back(self, persistence: Persistence) -> None:
+        await persistence.start()
 
 
 async def test_nothing_is_answered_before_it_is_started() -> None:

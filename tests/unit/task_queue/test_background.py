@@ -11,6 +11,7 @@ from ports.errors import Unavailable
 from ports.task_queue import TaskQueue
 from tests.builders import NOON, a_task
 from tests.contracts.task_queue import TaskQueueContract
+from tests.contracts.task_queue_outage import TaskQueueOutageContract
 
 
 class TestBackgroundTaskQueue(TaskQueueContract):
@@ -28,6 +29,29 @@ class TestBackgroundTaskQueue(TaskQueueContract):
         assert isinstance(queue, BackgroundTaskQueue)
         await queue.idle()
         assert len(performed) == number
+
+
+class TestBackgroundTaskQueueOutage(TaskQueueOutageContract):
+    @pytest.fixture
+    async def queue(self, performed: list[str]) -> AsyncIterator[TaskQueue]:
+        async def perform(task: Delivery) -> None:
+            performed.append(task.id)
+
+        queue = BackgroundTaskQueue(perform)
+        await queue.start()
+        yield queue
+        await queue.stop()
+
+    async def let_perform(self, queue: TaskQueue, performed: Sequence[str], number: int) -> None:
+        assert isinstance(queue, BackgroundTaskQueue)
+        await queue.idle()
+        assert len(performed) == number
+
+    async def take_away(self, queue: TaskQueue) -> None:
+        await queue.stop()
+
+    async def bring_back(self, queue: TaskQueue) -> None:
+        await queue.start()
 
 
 class GatedPerformer:
@@ -292,7 +316,7 @@ async def test_a_task_that_waits_already_keeps_its_place_in_its_newer_state() ->
     await queue.start()
     in_hand, waiting, last = a_task(), a_task(), a_task()
     await queue.enqueue([in_hand, waiting, last])
-    newer = waiting.handed_over(NOON, NOON)
+    newer = waiting.handed_over(NOON)
 
     (outcome,) = await queue.enqueue([newer])
     room = queue.room()

@@ -7,6 +7,7 @@ from ports.deliveries import Delivery
 from ports.task_queue import TaskQueue
 from tests.builders import a_task
 from tests.contracts.task_queue import TaskQueueContract
+from tests.contracts.task_queue_outage import TaskQueueOutageContract
 
 
 class TestMemoryTaskQueue(TaskQueueContract):
@@ -24,6 +25,29 @@ class TestMemoryTaskQueue(TaskQueueContract):
         assert isinstance(queue, MemoryTaskQueue)
         await queue.perform_all()
         assert len(performed) == number
+
+
+class TestMemoryTaskQueueOutage(TaskQueueOutageContract):
+    @pytest.fixture
+    async def queue(self, performed: list[str]) -> AsyncIterator[TaskQueue]:
+        async def perform(task: Delivery) -> None:
+            performed.append(task.id)
+
+        queue = MemoryTaskQueue(perform)
+        await queue.start()
+        yield queue
+        await queue.stop()
+
+    async def let_perform(self, queue: TaskQueue, performed: Sequence[str], number: int) -> None:
+        assert isinstance(queue, MemoryTaskQueue)
+        await queue.perform_all()
+        assert len(performed) == number
+
+    async def take_away(self, queue: TaskQueue) -> None:
+        await queue.stop()
+
+    async def bring_back(self, queue: TaskQueue) -> None:
+        await queue.start()
 
 
 async def test_nothing_is_performed_before_it_is_told_to() -> None:

@@ -37,3 +37,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     except SQLITE_ERRORS as error:
         raise type(port_error(error))(f"{path}: {port_error(error)}") from error
     return connection
+
+
+def stored_revision(connection: sqlite3.Connection) -> str | None:
+    """The revision of the schema, or None for an empty database."""
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if known else None
+    return row[0] if row else None

@@ -14,8 +14,9 @@ log = logging.getLogger("crossdock.persistence")
 # Turns of the loop without a newcomer: a request that has just arrived needs about two to come this far.
 QUIET_TURNS = 2
 
-# Commits a group in one transaction and says of each unit what became of it.
-Commit = Callable[[Sequence[Sequence[Write]]], Awaitable[Sequence[Exception | None]]]
+# Commits a group in one transaction and says of each unit what became of it; also given are the moments, on the clock
+# of the loop, at which their callers stop waiting.
+Commit = Callable[[Sequence[Sequence[Write]], Sequence[float]], Awaitable[Sequence[Exception | None]]]
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +39,9 @@ class GroupCommit:
         self._most_units = most_units
         self._most_waiting = most_waiting
         self._waiting: deque[_Unit] = deque()
+        self._group: Sequence[_Unit] = ()
         self._writing: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None  # runs while a group is being written
         self._closed = False
 
     async def __call__(self, writes: Sequence[Write], seconds: float) -> None:
@@ -50,6 +53,8 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         unit = _Unit(tuple(writes), loop.time() + seconds, loop.create_future())
         self._waiting.append(unit)
+        if self._group and (self._watch is None or unit.deadline < self._watch.when()):
+            self._watch_until(unit.deadline)
         if self._writing is None or self._writing.done():
             self._writing = loop.create_task(self._write())
         await unit.outcome
@@ -64,17 +69,18 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         while self._waiting:
             await self._gather()
-            group = self._next_group(loop.time())
+            group = self._group = self._next_group(loop.time())
             if not group:
                 continue
             # Bounds the wait of the callers when the disk or the engine does not answer; the write itself goes on.
-            watch = loop.call_at(max(unit.deadline for unit in group), self._give_up, group)
+            self._watch_until(min(unit.deadline for unit in (*group, *self._waiting)))
             try:
-                outcomes = await self._commit([unit.writes for unit in group])
+                outcomes = await self._commit([unit.writes for unit in group], [unit.deadline for unit in group])
             except Exception as error:
                 log.exception("a group of %d units of work failed", len(group))
                 outcomes = [error] * len(group)
-            watch.cancel()
+            self._group = ()
+            self._watch_until(None)
             for unit, outcome in zip(group, outcomes, strict=True):
                 _resolve(unit, outcome)
 
@@ -96,12 +102,23 @@ class GroupCommit:
                 group.append(unit)
         return group
 
-    def _give_up(self, group: Sequence[_Unit]) -> None:
-        for unit in group:
-            _resolve(unit, Unknown("the store did not answer in time"))
+    def _watch_until(self, deadline: float | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = None if deadline is None else asyncio.get_running_loop().call_at(deadline, self._give_up)
+
+    def _give_up(self) -> None:
+        """Answer those whose time is over, and look again when the next one's is."""
+        now = asyncio.get_running_loop().time()
+        for unit in self._group:
+            if unit.deadline <= now:
+                _resolve(unit, Unknown("the store did not answer in time"))
         for unit in self._waiting:
-            _resolve(unit, Unavailable("the store does not answer", retry_after=1))
-        self._waiting.clear()
+            if unit.deadline <= now:
+                _resolve(unit, Unavailable("the store does not answer", retry_after=1))
+        self._waiting = deque(unit for unit in self._waiting if unit.deadline > now)
+        later = [unit.deadline for unit in (*self._group, *self._waiting) if unit.deadline > now]
+        self._watch_until(min(later, default=None))
 
 
 def _resolve(unit: _Unit, outcome: Exception | None) -> None:

@@ -5,31 +5,46 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.persistence.sql.rows import Row
 
+AT_ONCE = 2
+
 
 class Loader:
     """Fetches rows by id: all ids that are asked for in one turn of the event loop go in one query.
 
-    Rows have their id in the first column. Nothing is remembered: each lookup sees what is committed when it is made.
+    So do those that are asked for while a few queries are under way: the busier it is, the more go together. Rows have
+    their id in the first column. Nothing is remembered: each lookup sees what is committed when it is made.
     """
 
     def __init__(self, fetch: Callable[[list[str]], Awaitable[Sequence[Row]]]) -> None:
         self._fetch = fetch
         self._asked: dict[str, asyncio.Future[Row | None]] = {}
         self._fetching: set[asyncio.Task[None]] = set()
+        self._beginning = False
 
     async def __call__(self, id: str) -> Row | None:
         """The row, or None."""
         found = self._asked.get(id)
         if found is None:
             found = self._asked[id] = asyncio.get_running_loop().create_future()
-            if len(self._asked) == 1:
-                task = asyncio.get_running_loop().create_task(self._fetch_asked())
-                self._fetching.add(task)
-                task.add_done_callback(self._fetching.discard)
+            self._begin()
         return await asyncio.shield(found)  # others may wait for the same row: one that leaves takes nothing away
+
+    def _begin(self) -> None:
+        if self._beginning or len(self._fetching) >= AT_ONCE:
+            return
+        self._beginning = True
+        task = asyncio.get_running_loop().create_task(self._fetch_asked())
+        self._fetching.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._fetching.discard(task)
+        if self._asked:
+            self._begin()
 
     async def _fetch_asked(self) -> None:
         asked, self._asked = self._asked, {}
+        self._beginning = False
         try:
             rows = {row[0]: row for row in await self._fetch(list(asked))}
         except BaseException as error:

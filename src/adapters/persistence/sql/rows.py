@@ -17,6 +17,7 @@ Row = tuple[Any, ...]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_EXACT_AS_FLOAT = 4_000_000_000_000_000  # the year 2096: until then a double tells microseconds apart
 
 
 def to_micros(instant: datetime) -> int:
@@ -26,6 +27,8 @@ def to_micros(instant: datetime) -> int:
 
 def from_micros(micros: int) -> datetime:
     """The instant, UTC."""
+    if 0 <= micros < _EXACT_AS_FLOAT:  # three times as quick
+        return datetime.fromtimestamp(micros / 1_000_000, UTC)
     return _EPOCH + timedelta(microseconds=micros)
 
 
@@ -120,8 +123,27 @@ CHANGING_COLUMNS = (
 DELIVERY_COLUMNS = (*FIXED_COLUMNS, *CHANGING_COLUMNS)
 
 
+# What may differ between deliveries that nobody has worked on yet, and what all of them have in common.
+FRESH_COLUMNS = (*FIXED_COLUMNS, "due_at", "holder")
+FRESH_VALUES: Mapping[str, Any] = {
+    "state": State.READY.value,
+    "token": 1,
+    "attempts": 0,
+    "sent_to": None,
+    "sent_at": None,
+    "reason": None,
+    "first_failed_at": None,
+    "last_failed_at": None,
+    "story": "[]",
+}
+
+
 def delivery_row(delivery: Delivery) -> Row:
     """In the order of `DELIVERY_COLUMNS`."""
+    return (*_fixed_row(delivery), *changing_row(delivery))
+
+
+def _fixed_row(delivery: Delivery) -> Row:
     return (
         delivery.id,
         delivery.lane.value,
@@ -134,8 +156,30 @@ def delivery_row(delivery: Delivery) -> Row:
         _json(dict(delivery.attributes)) if delivery.attributes else "{}",
         delivery.body,
         to_micros(delivery.recorded_at),
-        *changing_row(delivery),
     )
+
+
+def fresh_row(delivery: Delivery) -> Row | None:
+    """In the order of `FRESH_COLUMNS`; None when somebody has worked on it."""
+    if (
+        delivery.state is not State.READY
+        or delivery.token != 1
+        or delivery.attempts
+        or delivery.sent_at is not None
+        or delivery.sent_to is not None
+        or delivery.story
+        or delivery.reason is not None
+        or delivery.first_failed_at is not None
+        or delivery.last_failed_at is not None
+    ):
+        return None
+    return (*_fixed_row(delivery), to_micros(delivery.due_at), delivery.holder)
+
+
+def full_row(fresh: Row) -> Row:
+    """From the order of `FRESH_COLUMNS` to that of `DELIVERY_COLUMNS`."""
+    given = {**dict(zip(FRESH_COLUMNS, fresh, strict=True)), **FRESH_VALUES}
+    return tuple(given[column] for column in DELIVERY_COLUMNS)
 
 
 def changing_row(delivery: Delivery) -> Row:

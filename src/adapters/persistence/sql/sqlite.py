@@ -7,44 +7,27 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import UUID
 
 from adapters.persistence.sql import statements
-from adapters.persistence.sql.connection import connect
+from adapters.persistence.sql.connection import connect, stored_revision
 from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
 from adapters.persistence.sql.group_commit import GroupCommit
-from adapters.persistence.sql.loader import Loader
 from adapters.persistence.sql.migrations.revision import check_revision
 from adapters.persistence.sql.presence import Presence
-from adapters.persistence.sql.rows import Row, delivery_of, order_of, to_micros, user_of
-from adapters.persistence.sql.statements import ManyRows, Statement
+from adapters.persistence.sql.readers import Engine, Read, SqlLedger, SqlOrders, SqlUsers, lane_prefix
+from adapters.persistence.sql.rows import Row, to_micros
+from adapters.persistence.sql.statements import ManyRows
 from adapters.persistence.sql.writer import Unit, Writer
-from domain.model.order import Order
-from domain.model.user import User
 from ports.clock import Clock
-from ports.deliveries import Delivery, Lane, State
 from ports.errors import PortError, Unavailable
-from ports.persistence import (
-    DeskPage,
-    LaneState,
-    Leases,
-    Ledger,
-    Orders,
-    Persistence,
-    Survey,
-    Traffic,
-    Users,
-    Write,
-)
+from ports.persistence import Leases, Persistence, Traffic, Write
 
 STOP_SECONDS = 5.0
 READERS = 2
 # How many units of work one transaction takes. A relay's unit is itself a whole batch.
 _MOST_UNITS = {Traffic.REQUEST: 128, Traffic.CONSUMER: 256, Traffic.RELAY: 256}
-_LAST_ID = "g"  # sorts after every UUID
 
 T = TypeVar("T")
 Question = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
@@ -60,8 +43,8 @@ class SqlitePersistence(Persistence):
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
-        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._writing: ThreadPoolExecutor | None = None
+        self._reading: ThreadPoolExecutor | None = None
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._writer: Writer | None = None
@@ -70,15 +53,20 @@ class SqlitePersistence(Persistence):
         self._file: tuple[int, int] | None = None  # what the path named when it was opened
         self._questions: list[Question] = []
         self._asking: set[asyncio.Task[None]] = set()
+        self._queues: dict[Traffic, GroupCommit] = {}
+        engine = _Engine(self)
+        self.users = SqlUsers(engine)
+        self.orders = SqlOrders(engine)
+        self.ledger = SqlLedger(engine)
+        self.leases = _Leases(self, engine, clock)
+
+    async def start(self) -> None:
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._local = threading.local()
         self._queues = {
             traffic: GroupCommit(self._commit_group, most_units=most) for traffic, most in _MOST_UNITS.items()
         }
-        self.users = _Users(self)
-        self.orders = _Orders(self)
-        self.ledger = _Ledger(self)
-        self.leases = _Leases(self, clock)
-
-    async def start(self) -> None:
         self._write_connection = await self.in_writer(self._open)
         self._writer = Writer(self._write_connection, lambda: to_micros(self._clock.now()))
 
@@ -86,7 +74,7 @@ class SqlitePersistence(Persistence):
         if not self._path.exists():
             raise Unavailable(f"there is no database at {self._path}: run `crossdock migrate`, or change DATABASE_URL")
         connection = connect(self._path)
-        check_revision(connection)
+        check_revision(stored_revision(connection))
         self._file = _identity_of(self._path)
         self._presence = Presence(self._path)
         if self._presence.alone:
@@ -107,8 +95,9 @@ class SqlitePersistence(Persistence):
         self._readers, self._write_connection, self._writer = [], None, None
         if self._presence is not None:
             self._presence.end()
-        self._writing.shutdown(wait=False)
-        self._reading.shutdown(wait=False)
+        for threads in (self._writing, self._reading):
+            if threads is not None:
+                threads.shutdown(wait=False)
 
     async def ping(self) -> None:
         def look(connection: sqlite3.Connection) -> None:
@@ -123,9 +112,11 @@ class SqlitePersistence(Persistence):
             raise Unavailable(f"the database file {self._path} was deleted or replaced: restart the service")
 
     async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:
+        if not self._queues:
+            raise Unavailable("the database is closed")
         await self._queues[traffic](writes, seconds)
 
-    async def _commit_group(self, units: Sequence[Unit]) -> Sequence[Exception | None]:
+    async def _commit_group(self, units: Sequence[Unit], _: Sequence[float]) -> Sequence[Exception | None]:
         if self._writer is None:
             return [Unavailable("the database is closed")] * len(units)
         return await self._run(self._writing, functools.partial(self._write, self._writer, units))
@@ -175,12 +166,9 @@ class SqlitePersistence(Persistence):
             else:
                 answer.set_result(outcome)
 
-    async def rows(self, statement: Statement, **named: Any) -> list[Row]:
-        """What a reading statement answers."""
-        parameters = statement.bind(**named)
-        return await self.in_reader(lambda connection: connection.execute(statement.text, parameters).fetchall())
-
-    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    async def _run(self, threads: ThreadPoolExecutor | None, work: Callable[[], T]) -> T:
+        if threads is None:
+            raise Unavailable("the database is closed")
         try:
             return await asyncio.get_running_loop().run_in_executor(threads, work)
         except SQLITE_ERRORS as error:
@@ -216,103 +204,54 @@ def _attempt(work: Callable[[sqlite3.Connection], Any], connection: sqlite3.Conn
         return failure
 
 
-class _Users(Users):
-    def __init__(self, store: SqlitePersistence) -> None:
-        self._load = Loader(lambda ids: store.rows(statements.USERS_BY_ID, ids=json.dumps(ids)))
-
-    async def get(self, id: UUID) -> User | None:
-        row = await self._load(str(id))
-        return None if row is None else user_of(row)
-
-
-class _Orders(Orders):
-    def __init__(self, store: SqlitePersistence) -> None:
-        self._store = store
-        self._load = Loader(lambda ids: store.rows(statements.ORDERS_BY_ID, ids=json.dumps(ids)))
-
-    async def get(self, id: UUID) -> Order | None:
-        row = await self._load(str(id))
-        return None if row is None else order_of(row)
-
-    async def page(self, *, user_id: UUID | None, before: UUID | None, limit: int) -> Sequence[Order]:
-        statement = statements.ORDERS_PAGE if user_id is None else statements.ORDERS_PAGE_OF_USER
-        first = _LAST_ID if before is None else str(before)
-        rows = await self._store.rows(statement, before=first, most=limit, of_user=str(user_id))
-        return [order_of(row) for row in rows]
-
-
-class _Ledger(Ledger):
+class _Engine(Engine):
     def __init__(self, store: SqlitePersistence) -> None:
         self._store = store
 
-    async def ready_events(self, *, partitions: Sequence[int], limit: int) -> Sequence[Delivery]:
-        return await self._deliveries(statements.READY_EVENTS, partitions=json.dumps(list(partitions)), most=limit)
+    async def rows(self, read: Read, **named: Any) -> Sequence[Row]:
+        if read is Read.DELIVERIES:
+            ids = [(id_,) for id_ in named["ids"]]
+            return await self._store.in_reader(
+                lambda connection: _all_rows(connection, statements.DELIVERIES_BY_ID, ids)
+            )
+        statement = statements.READS[read]
+        lists = {name: json.dumps(value) for name, value in named.items() if isinstance(value, list)}
+        parameters = statement.bind(**(named | lists))
+        return await self._store.in_reader(lambda connection: connection.execute(statement.text, parameters).fetchall())
 
-    async def sent_events(self, *, to_other_than: str, before: datetime | None, limit: int) -> Sequence[Delivery]:
-        sent_before = None if before is None else to_micros(before)
-        return await self._deliveries(statements.SENT_EVENTS, other_than=to_other_than, before=sent_before, most=limit)
+    async def survey(
+        self, group: str, topic: str, subjects: Sequence[str], messages: Sequence[tuple[str, str]]
+    ) -> tuple[frozenset[tuple[str, str]], Mapping[str, int], frozenset[str]]:
+        return await self._store.in_reader(functools.partial(_survey, group, topic, subjects, messages))
 
-    async def due(self, lane: Lane, *, now: datetime, limit: int, group: str = "") -> Sequence[Delivery]:
-        return await self._deliveries(statements.DUE, of_lane=lane.value, group=group, now=to_micros(now), most=limit)
-
-    async def get(self, id: str) -> Delivery | None:
-        found = await self._deliveries(statements.DELIVERY_BY_ID, which=id)
-        return found[0] if found else None
-
-    async def dead(self, *, after: int, limit: int) -> DeskPage:
-        found = await self._deliveries(statements.DEAD, after=after, most=limit + 1)
-        items = found[:limit]
-        return DeskPage(items, items[-1].position if len(found) > limit else None)
-
-    async def counts(self) -> Mapping[tuple[Lane, State], int]:
-        rows = await self._store.rows(statements.COUNTS)
-        return {(Lane(lane), State(state)): number for lane, state, number in rows}
-
-    async def survey(self, group: str, topic: str, messages: Sequence[tuple[str | None, str, str]]) -> Survey:
-        return await self._store.in_reader(functools.partial(_survey, group, topic, messages))
-
-    async def in_hand(self, group: str, topic: str, partition: int) -> Sequence[str]:
-        rows = await self._store.rows(statements.IN_HAND, group=group, of_topic=topic, number=partition)
-        ids: list[str] = json.loads(rows[0][0]) if rows else []
-        return ids
-
-    async def forget(self, *, before: datetime, limit: int) -> int:
+    async def forget(self, before: int, limit: int) -> int:
         def work() -> int:
             connection = self._store.write_connection
             return sum(
-                connection.execute(statement.text, statement.bind(before=to_micros(before), most=limit)).rowcount
+                connection.execute(statement.text, statement.bind(before=before, most=limit)).rowcount
                 for statement in statements.FORGET
             )
 
         return await self._store.in_writer(work)
 
-    async def _deliveries(self, statement: Statement, **named: Any) -> list[Delivery]:
-        return [delivery_of(row) for row in await self._store.rows(statement, **named)]
-
 
 def _survey(
-    group: str, topic: str, messages: Sequence[tuple[str | None, str, str]], connection: sqlite3.Connection
-) -> Survey:
-    subjects = sorted({subject for subject, _, _ in messages if subject is not None})
+    group: str,
+    topic: str,
+    subjects: Sequence[str],
+    messages: Sequence[tuple[str, str]],
+    connection: sqlite3.Connection,
+) -> tuple[frozenset[tuple[str, str]], Mapping[str, int], frozenset[str]]:
+    prefix = lane_prefix(group, topic)
     # One transaction, so that what is seen and where its lane stands are of the same moment.
     connection.execute("BEGIN")
     try:
-        seen = _all_rows(connection, statements.SEEN, [(group, source, id_) for _, source, id_ in messages])
-        versions: dict[str, int] = dict(
-            _all_rows(connection, statements.LANES, [(group, topic, subject) for subject in subjects])
-        )
-        keys = [(f"{group}/{topic}/{subject}",) for subject in subjects]
-        occupied = {subject for (subject,) in _all_rows(connection, statements.OCCUPIED, keys)}
+        seen = _all_rows(connection, statements.SEEN, [(group, *message) for message in messages])
+        versions = _all_rows(connection, statements.LANES, [(group, topic, subject) for subject in subjects])
+        kept = _all_rows(connection, statements.OCCUPIED, [(prefix + subject,) for subject in subjects])
     finally:
         connection.execute("COMMIT")
-    return Survey(
-        frozenset(seen),
-        {
-            subject: LaneState(versions.get(subject, 0), subject in occupied)
-            for subject in subjects
-            if subject in versions or subject in occupied
-        },
-    )
+    return frozenset(seen), dict(versions), frozenset(subject for (subject,) in kept)
 
 
 def _all_rows(connection: sqlite3.Connection, statement: ManyRows, many: Sequence[Row]) -> list[Row]:
@@ -322,8 +261,9 @@ def _all_rows(connection: sqlite3.Connection, statement: ManyRows, many: Sequenc
 
 
 class _Leases(Leases):
-    def __init__(self, store: SqlitePersistence, clock: Clock) -> None:
+    def __init__(self, store: SqlitePersistence, engine: Engine, clock: Clock) -> None:
         self._store = store
+        self._engine = engine
         self._clock = clock
 
     async def take(self, names: Sequence[str], *, holder: str, seconds: float) -> Mapping[str, int]:
@@ -362,7 +302,7 @@ class _Leases(Leases):
         await self._store.in_writer(lambda: self._store.write_connection.execute(statement.text, parameters))
 
     async def holders(self, prefix: str) -> Sequence[str]:
-        rows = await self._store.rows(
-            statements.LEASE_HOLDERS, low=prefix, high=prefix + "\U0010ffff", now=to_micros(self._clock.now())
+        rows = await self._engine.rows(
+            Read.LEASE_HOLDERS, low=prefix, high=prefix + "\U0010ffff", now=to_micros(self._clock.now())
         )
         return [holder for (holder,) in rows]

@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    union_all,
     update,
     values,
 )
@@ -36,6 +37,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.selectable import CTE
 
 from adapters.persistence.sql import rows
+from adapters.persistence.sql.readers import COUNTING, Read
 from adapters.persistence.sql.tables import deliveries, in_hand, inbox, lanes, leases, orders, users
 
 CHUNK_MOST = 64
@@ -119,15 +121,18 @@ REPLACE = _updating(  # id, expected token, what changes
 )
 
 
-def _replacing_if_there(count: int) -> Executable:
-    given = _given(("id", *rows.CHANGING_COLUMNS), deliveries, count)
-    changes: dict[str, ColumnElement[Any]] = {name: given.c[name] for name in rows.CHANGING_COLUMNS}
-    # A change made from an old copy must not bring back a token that somebody still holds.
-    changes["token"] = deliveries.c.token + _ONE
+def _marking_sent(count: int) -> Executable:
+    given = _given(("id", "sent_to", "sent_at"), deliveries, count)
+    changes: dict[str, ColumnElement[Any]] = {
+        "state": literal_column("'sent'"),
+        "sent_to": given.c.sent_to,
+        "sent_at": given.c.sent_at,
+        "token": deliveries.c.token + _ONE,
+    }
     return update(deliveries).values(changes).where(deliveries.c.id == given.c.id)
 
 
-REPLACE_IF_THERE = ManyRows(_replacing_if_there)  # id, what changes
+MARK_SENT = ManyRows(_marking_sent)  # id, sent_to, sent_at
 
 
 def _removing(count: int) -> Executable:
@@ -170,13 +175,16 @@ BLOCK_RECORDED = Statement(
 )
 
 
-def _blocking(count: int) -> Executable:
-    given = _given(("ordering_key",), deliveries, count)
-    return (
-        update(deliveries)
-        .values(state=literal_column("'blocked'"), token=deliveries.c.token + _ONE)
-        .where(text("state = 'ready'"), deliveries.c.ordering_key.in_(select(given.c.ordering_key)))
-    )
+def _blocking(which: str) -> ManyRows:
+    def build(count: int) -> Executable:
+        given = _given(("ordering_key",), deliveries, count)
+        return (
+            update(deliveries)
+            .values(state=literal_column("'blocked'"), token=deliveries.c.token + _ONE)
+            .where(text(f"{which} AND state = 'ready'"), deliveries.c.ordering_key.in_(select(given.c.ordering_key)))
+        )
+
+    return ManyRows(build)
 
 
 def _unblocking(count: int) -> Executable:
@@ -192,7 +200,8 @@ def _unblocking(count: int) -> Executable:
     )
 
 
-BLOCK = ManyRows(_blocking)  # ordering key
+# Each where an index answers for it; tasks wait for nobody.
+BLOCK = (_blocking("lane = 'event'"), _blocking("lane = 'received' AND ordering_key IS NOT NULL"))  # ordering key
 UNBLOCK = ManyRows(_unblocking)  # ordering key
 FORGET_IN_HAND = Statement(
     delete(in_hand).where(
@@ -241,7 +250,7 @@ LEASE_HOLDERS = Statement(
 EXPIRE_LEASES = Statement(update(leases).values(expires_at=0))
 EXPIRE_CLAIMS = Statement(
     update(deliveries)
-    .values(due_at=0)
+    .values(due_at=0, sent_at=None)
     .where(
         text("lane <> 'event' AND state = 'ready'"),
         or_(deliveries.c.holder.is_not(None), deliveries.c.sent_at.is_not(None)),  # claimed, or in a queue
@@ -264,15 +273,26 @@ ORDERS_PAGE_OF_USER = Statement(_newest_orders.where(orders.c.user_id == bindpar
 
 READY_EVENTS = Statement(
     select(*_delivery)
-    .where(text("lane = 'event' AND state = 'ready'"), deliveries.c.partition.in_(_each("partitions")))
+    .where(
+        text("lane = 'event' AND state = 'ready'"),
+        deliveries.c.partition.in_(_each("partitions")),
+        deliveries.c.position > bindparam("after"),
+    )
     .order_by(deliveries.c.position)
     .limit(bindparam("most"))
 )
+_sent = select(deliveries.c.position).where(text("state = 'sent'"))
+_taken_by = bindparam("other_than", type_=Text())
 SENT_EVENTS = Statement(
     select(*_delivery)
     .where(
-        text("state = 'sent'"),
-        or_(deliveries.c.sent_to != bindparam("other_than"), deliveries.c.sent_at < bindparam("before")),
+        deliveries.c.position.in_(
+            union_all(  # and not one condition with OR, which would be looked up in no index
+                _sent.where(deliveries.c.sent_to < _taken_by),
+                _sent.where(deliveries.c.sent_to > _taken_by),
+                _sent.where(deliveries.c.sent_to == _taken_by, deliveries.c.sent_at < bindparam("before")),
+            )
+        )
     )
     .order_by(deliveries.c.position)
     .limit(bindparam("most"))
@@ -286,6 +306,12 @@ DUE = Statement(
         deliveries.c.consumer_group == bindparam("group"),
         deliveries.c.due_at <= bindparam("now"),
         or_(
+            bindparam("handed_before", type_=Integer()).is_(None),
+            deliveries.c.holder.is_not(None),
+            deliveries.c.sent_at.is_(None),
+            deliveries.c.sent_at <= bindparam("handed_before", type_=Integer()),
+        ),
+        or_(
             deliveries.c.ordering_key.is_(None),
             ~exists().where(
                 text("earlier.lane = 'received' AND earlier.ordering_key IS NOT NULL"),
@@ -298,16 +324,22 @@ DUE = Statement(
     .order_by(deliveries.c.due_at, deliveries.c.position)
     .limit(bindparam("most"))
 )
-DELIVERY_BY_ID = Statement(select(*_delivery).where(deliveries.c.id == bindparam("which")))
+HANDED_OVER = Statement(
+    select(func.count())
+    .select_from(deliveries)
+    .where(text("lane = 'task' AND state = 'ready' AND holder IS NULL AND sent_at IS NOT NULL"))
+)
+# Not as a JSON array: an id that others gave may hold what JSON functions stop at.
+DELIVERIES_BY_ID = ManyRows(
+    lambda count: select(*_delivery).where(deliveries.c.id.in_([bindparam(f"id_{n}") for n in range(count)]))
+)
 DEAD = Statement(
     select(*_delivery)
     .where(text(f"{_STUCK} AND state = 'dead'"), deliveries.c.position > bindparam("after"))
     .order_by(deliveries.c.position)
     .limit(bindparam("most"))
 )
-COUNTS = Statement(
-    select(deliveries.c.lane, deliveries.c.state, func.count()).group_by(deliveries.c.lane, deliveries.c.state)
-)
+COUNTS = Statement(text(COUNTING))
 
 
 def _seen(count: int) -> Executable:
@@ -359,6 +391,21 @@ IN_HAND = Statement(
         in_hand.c.partition == bindparam("number"),
     )
 )
+
+READS = {
+    Read.USERS: USERS_BY_ID,
+    Read.ORDERS: ORDERS_BY_ID,
+    Read.ORDERS_PAGE: ORDERS_PAGE,
+    Read.ORDERS_PAGE_OF_USER: ORDERS_PAGE_OF_USER,
+    Read.READY_EVENTS: READY_EVENTS,
+    Read.SENT_EVENTS: SENT_EVENTS,
+    Read.DUE: DUE,
+    Read.HANDED_OVER: HANDED_OVER,
+    Read.DEAD: DEAD,
+    Read.COUNTS: COUNTS,
+    Read.IN_HAND: IN_HAND,
+    Read.LEASE_HOLDERS: LEASE_HOLDERS,
+}
 
 
 def _forgetting(table: Table, by: str, condition: str = "") -> Statement:

@@ -6,8 +6,10 @@ another does. Migrations bring a database here; a test compares the two.
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    DateTime,
     ForeignKey,
     Index,
     Integer,
@@ -15,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    Uuid,
     text,
 )
 
@@ -31,12 +34,15 @@ metadata = MetaData(
 # SQLite gives a running number only to a column that is exactly INTEGER PRIMARY KEY.
 _Position = BigInteger().with_variant(Integer, "sqlite")
 
+# Text is compared and ordered by its bytes, whatever the locale of a database.
+_Text = Text().with_variant(Text(collation="C"), "postgresql")
+
 users = Table(
     "users",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("email", Text, nullable=False, unique=True),
-    Column("name", Text),
+    Column("id", _Text, primary_key=True),
+    Column("email", _Text, nullable=False, unique=True),
+    Column("name", _Text),
     Column("registered_at", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
 )
@@ -44,12 +50,12 @@ users = Table(
 orders = Table(
     "orders",
     metadata,
-    Column("id", Text, primary_key=True),  # UUIDv7: sorts by the time of placing
-    Column("user_id", Text, ForeignKey("users.id"), nullable=False),
-    Column("status", Text, nullable=False),
-    Column("currency", Text, nullable=False),
-    Column("lines", Text, nullable=False),  # JSON: [[sku, quantity, unit price], …]
-    Column("total", Text, nullable=False),
+    Column("id", _Text, primary_key=True),  # UUIDv7: sorts by the time of placing
+    Column("user_id", _Text, ForeignKey("users.id"), nullable=False),
+    Column("status", _Text, nullable=False),
+    Column("currency", _Text, nullable=False),
+    Column("lines", _Text, nullable=False),  # JSON: [[sku, quantity, unit price], …]
+    Column("total", _Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("confirmed_at", BigInteger),
     Column("version", Integer, nullable=False),
@@ -60,28 +66,28 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("position", _Position, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("lane", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("topic", Text, nullable=False),
-    Column("subject", Text),
-    Column("consumer_group", Text, nullable=False),
-    Column("ordering_key", Text),
+    Column("id", _Text, nullable=False, unique=True),
+    Column("lane", _Text, nullable=False),
+    Column("name", _Text, nullable=False),
+    Column("topic", _Text, nullable=False),
+    Column("subject", _Text),
+    Column("consumer_group", _Text, nullable=False),
+    Column("ordering_key", _Text),
     Column("partition", Integer, nullable=False),
-    Column("attributes", Text, nullable=False),  # JSON object
+    Column("attributes", _Text, nullable=False),  # JSON object
     Column("body", LargeBinary, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("state", _Text, nullable=False),
     Column("token", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("holder", Text),
-    Column("sent_to", Text),
+    Column("holder", _Text),
+    Column("sent_to", _Text),
     Column("sent_at", BigInteger),
-    Column("reason", Text),
+    Column("reason", _Text),
     Column("first_failed_at", BigInteger),
     Column("last_failed_at", BigInteger),
-    Column("story", Text, nullable=False),  # JSON: [[at, what, why], …]
+    Column("story", _Text, nullable=False),  # JSON: [[at, what, why], …]
     CheckConstraint("lane IN ('event', 'task', 'received')", name="lane"),
     CheckConstraint("state IN ('ready', 'sent', 'blocked', 'dead', 'discarded')", name="state"),
     # Each index holds only rows that wait for what it serves: what is done leaves it, what is dead never clogs it.
@@ -98,8 +104,14 @@ deliveries = Table(
     ),
     Index(
         "ix_deliveries_sent",
+        "sent_to",
         "sent_at",
         sqlite_where=text("state = 'sent'"),
+    ),
+    Index(
+        "ix_deliveries_handed_over",
+        "sent_at",
+        sqlite_where=text("lane = 'task' AND state = 'ready' AND holder IS NULL AND sent_at IS NOT NULL"),
     ),
     Index(
         "ix_deliveries_kept",
@@ -125,9 +137,9 @@ deliveries = Table(
 inbox = Table(
     "inbox",
     metadata,
-    Column("consumer_group", Text, primary_key=True),
-    Column("source", Text, primary_key=True),
-    Column("message_id", Text, primary_key=True),
+    Column("consumer_group", _Text, primary_key=True),
+    Column("source", _Text, primary_key=True),
+    Column("message_id", _Text, primary_key=True),
     Column("seen_at", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
@@ -135,9 +147,9 @@ inbox = Table(
 lanes = Table(
     "lanes",
     metadata,
-    Column("consumer_group", Text, primary_key=True),
-    Column("topic", Text, primary_key=True),
-    Column("subject", Text, primary_key=True),
+    Column("consumer_group", _Text, primary_key=True),
+    Column("topic", _Text, primary_key=True),
+    Column("subject", _Text, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("advanced_at", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
@@ -146,17 +158,29 @@ lanes = Table(
 in_hand = Table(
     "in_hand",
     metadata,
-    Column("consumer_group", Text, primary_key=True),
-    Column("topic", Text, primary_key=True),
+    Column("consumer_group", _Text, primary_key=True),
+    Column("topic", _Text, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("message_ids", Text, nullable=False),  # JSON: [id, …]
+    Column("message_ids", _Text, nullable=False),  # JSON: [id, …]
 )
 
 leases = Table(
     "leases",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("holder", Text, nullable=False),
+    Column("name", _Text, primary_key=True),
+    Column("holder", _Text, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+)
+
+# What only PostgreSQL needs: where a connection can be lost while the other side commits.
+postgresql_metadata = MetaData(naming_convention=metadata.naming_convention)
+
+receipts = Table(
+    "receipts",
+    postgresql_metadata,
+    Column("writer", Uuid, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("void", Boolean, nullable=False, server_default=text("false")),
+    Column("given_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
 )

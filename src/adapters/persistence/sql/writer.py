@@ -17,6 +17,7 @@ from ports.persistence import (
     Advance,
     Block,
     HoldLease,
+    MarkSent,
     Record,
     Remember,
     Remove,
@@ -157,10 +158,11 @@ class Writer:
             self._execute(statements.BLOCK_RECORDED.text, statements.BLOCK_RECORDED.bind(ids=ids))
 
     def _replace(self, writes: Sequence[Replace]) -> None:
-        strict = [(write.delivery.id, write.token, *changing_row(write.delivery)) for write in writes if write.token]
-        self._require(len(strict), self._run(statements.REPLACE, strict), Precondition.TOKEN_IS_CURRENT)
-        tolerant = [(write.delivery.id, *changing_row(write.delivery)) for write in writes if not write.token]
-        self._run(statements.REPLACE_IF_THERE, tolerant)
+        rows = [(write.delivery.id, write.token, *changing_row(write.delivery)) for write in writes]
+        self._require(len(rows), self._run(statements.REPLACE, rows), Precondition.TOKEN_IS_CURRENT)
+
+    def _mark_sent(self, writes: Sequence[MarkSent]) -> None:
+        self._run(statements.MARK_SENT, [(write.id, write.to, to_micros(write.at)) for write in writes])
 
     def _remove(self, writes: Sequence[Remove]) -> None:
         strict = [(write.id, write.token) for write in writes if write.token]
@@ -171,7 +173,8 @@ class Writer:
             self._execute(statement.text, statement.bind(ids=json.dumps(tolerant)))
 
     def _block(self, writes: Sequence[Block]) -> None:
-        self._run(statements.BLOCK, [(write.ordering_key,) for write in writes])
+        for statement in statements.BLOCK:
+            self._run(statement, [(write.ordering_key,) for write in writes])
 
     def _unblock(self, writes: Sequence[Unblock]) -> None:
         self._run(statements.UNBLOCK, [(write.ordering_key,) for write in writes])
@@ -193,6 +196,7 @@ class Writer:
         (Advance, _advance),
         (Record, _record),
         (Replace, _replace),
+        (MarkSent, _mark_sent),
         (Remove, _remove),
         (Block, _block),
         (Unblock, _unblock),

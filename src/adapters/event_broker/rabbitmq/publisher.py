@@ -1,0 +1,213 @@
+"""Publishing with confirmations: many messages on their way, one outcome for each."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from types import EllipsisType
+from typing import Any, Final
+
+from pika.spec import Basic, BasicProperties  # type: ignore[import-untyped]
+
+from adapters.event_broker.rabbitmq.connection import Channel, Connection
+from adapters.event_broker.rabbitmq.errors import translated
+from adapters.event_broker.rabbitmq.line import Line
+from adapters.event_broker.rabbitmq.topology import Topology
+from adapters.event_broker.rabbitmq.wire import EncodedProperties, check_body, message_from
+from ports.errors import PortError, Rejected, Unavailable
+from ports.event_broker import Outcome
+from ports.message import Message, partition_of
+
+PUBLISH_SECONDS = 10.0
+BLOCKED_GRACE_SECONDS = 1.0  # for what the server had read before it took no more
+CHANNELS_MOST = 8
+WINDOW = 500  # messages unconfirmed on a channel
+WINDOW_BYTES = 4 * 1024 * 1024
+WITHOUT_REST = 50  # messages encoded before others on the event loop have their turn
+
+BLOCKED: Final = "RabbitMQ takes no messages: it is short of memory or of disk"
+
+
+class Publisher:
+    """Publishes batches, each on a channel that it has for itself, so that none suffers for another's fault."""
+
+    def __init__(self, line: Line, topology: Topology) -> None:
+        self._line = line
+        self._topology = topology
+        self._turns = count()
+        self._slots = asyncio.Semaphore(CHANNELS_MOST)
+        self._idle: list[_ConfirmingChannel] = []
+
+    async def publish(self, messages: Sequence[Message]) -> Sequence[Outcome]:
+        if not messages:
+            return []
+        batch = _Batch(len(messages))
+        connection: Connection | None = None
+        try:
+            with translated("publishing"):
+                async with asyncio.timeout(PUBLISH_SECONDS), self._slots:
+                    connection = await self._line.connection(seconds=PUBLISH_SECONDS)
+                    if connection.is_blocked:
+                        raise Unavailable(BLOCKED)
+                    await self._send(batch, messages, connection)
+        except PortError as error:
+            batch.settle_rest(error)
+            if connection is not None and isinstance(error.__cause__, TimeoutError):
+                connection.abort()  # what was not sent is neither to be sent later nor to fill the memory
+        return batch.told()
+
+    async def _send(self, batch: "_Batch", messages: Sequence[Message], connection: Connection) -> None:
+        self._idle = [channel for channel in self._idle if channel.is_usable_on(connection)]
+        channel = self._idle.pop() if self._idle else await _ConfirmingChannel.open(connection, self._topology.exchange)
+        try:
+            await channel.send(batch, self._letters(batch, messages, connection.properties_most))
+        except BaseException:
+            channel.close()
+            raise
+        self._idle.append(channel)
+
+    def _letters(self, batch: "_Batch", messages: Sequence[Message], most: int) -> Iterator["_Letter"]:
+        for index, message in enumerate(messages):
+            try:
+                check_body(message)
+                properties = EncodedProperties(message, most=most)
+                letter = _Letter(index, self._routing_key(message), properties, message)
+            except Rejected as error:
+                batch.settle(index, error)
+            else:
+                yield letter
+
+    def _routing_key(self, message: Message) -> str:
+        partitions = self._topology.partitions
+        subject = message.subject
+        partition = next(self._turns) % partitions if subject is None else partition_of(subject, partitions)
+        return self._topology.routing_key(message.topic, partition)
+
+
+class _Batch:
+    """What is known of each message of one call."""
+
+    def __init__(self, size: int) -> None:
+        self._outcomes: list[Outcome | EllipsisType] = [...] * size
+
+    def settle(self, index: int, outcome: Outcome) -> None:
+        self._outcomes[index] = outcome
+
+    def settle_rest(self, error: PortError) -> None:
+        outcome = error if isinstance(error, Unavailable | Rejected) else Unavailable(str(error))
+        self._outcomes = [outcome if known is ... else known for known in self._outcomes]
+
+    def told(self) -> list[Outcome]:
+        return [Unavailable("RabbitMQ said nothing of it") if known is ... else known for known in self._outcomes]
+
+
+@dataclass(slots=True)
+class _Letter:
+    """A message that is sent, or is to be."""
+
+    index: int
+    routing_key: str
+    properties: EncodedProperties
+    message: Message
+    returned: Unavailable | None = None
+
+
+class _ConfirmingChannel:
+    """A channel on which the server confirms what it has taken; one batch at a time."""
+
+    def __init__(self, connection: Connection, channel: Channel, exchange: str) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._exchange = exchange
+        self._tag = 0  # of the message sent last
+        self._low = 1  # every tag below is settled
+        self._sent: dict[int, _Letter] = {}  # by tag, what is not settled
+        self._bytes = 0
+        self._error: BaseException | None = None
+        self._batch: _Batch | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._most = 0  # unsettled messages at which there is news
+        channel.pika.add_on_return_callback(self._on_return)
+        channel.when_closed(self._fail)
+
+    @classmethod
+    async def open(cls, connection: Connection, exchange: str) -> "_ConfirmingChannel":
+        channel = await connection.channel()
+        opened = cls(connection, channel, exchange)
+        await channel.ask("confirm_delivery", ack_nack_callback=opened.on_confirm)
+        return opened
+
+    def is_usable_on(self, connection: Connection) -> bool:
+        return connection is self._connection and self._channel.is_open and not self._sent
+
+    def close(self) -> None:
+        self._batch = None
+        self._channel.close()
+
+    async def send(self, batch: _Batch, letters: Iterator[_Letter]) -> None:
+        """Return when each letter is settled; raise when that is not to be expected any more."""
+        self._batch, self._error = batch, None
+        with self._connection.when_blocked(self._on_blocked):
+            for number, letter in enumerate(letters, start=1):
+                if len(self._sent) >= WINDOW or self._bytes >= WINDOW_BYTES:
+                    await self._until_unsettled_are(WINDOW // 2 if self._bytes < WINDOW_BYTES else 0)
+                elif number % WITHOUT_REST == 0:
+                    await asyncio.sleep(0)
+                self._send(letter)
+            await self._until_unsettled_are(0)
+
+    def _send(self, letter: _Letter) -> None:
+        if self._error is not None:
+            raise self._error
+        self._channel.pika.basic_publish(
+            self._exchange, letter.routing_key, letter.message.body, letter.properties, mandatory=True
+        )
+        self._tag += 1
+        self._sent[self._tag] = letter
+        self._bytes += len(letter.message.body)
+
+    async def _until_unsettled_are(self, most: int) -> None:
+        while len(self._sent) > most:
+            if self._error is not None:
+                raise self._error
+            self._most = most
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+
+    def on_confirm(self, frame: Any) -> None:
+        tag, is_taken = frame.method.delivery_tag, isinstance(frame.method, Basic.Ack)
+        for settled in range(self._low, tag + 1) if frame.method.multiple else (tag,):
+            letter = self._sent.pop(settled, None)
+            if letter is not None:
+                self._bytes -= len(letter.message.body)
+                if self._batch is not None:
+                    refused = None if is_taken else Unavailable("RabbitMQ could not take the message")
+                    self._batch.settle(letter.index, letter.returned or refused)
+        if frame.method.multiple or tag == self._low:
+            self._low = tag + 1
+        if len(self._sent) <= self._most:
+            self._wake()
+
+    def _on_return(self, _: Any, returned: Basic.Return, properties: BasicProperties, body: bytes) -> None:
+        """The confirmation of what nobody would get comes right after this."""
+        for letter in self._sent.values():
+            is_same = letter.returned is None and letter.routing_key == returned.routing_key
+            # Of equal messages it does not matter which is meant.
+            if is_same and letter.message == message_from(letter.message.topic, properties, body):
+                letter.returned = Unavailable(f"no queue is bound for {letter.routing_key!r}: nobody would get it")
+                return
+
+    def _on_blocked(self) -> None:
+        asyncio.get_running_loop().call_later(BLOCKED_GRACE_SECONDS, self._fail_if_blocked)
+
+    def _fail_if_blocked(self) -> None:
+        if self._connection.is_blocked:
+            self._fail(Unavailable(BLOCKED))
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

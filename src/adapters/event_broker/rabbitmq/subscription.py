@@ -1,0 +1,202 @@
+"""A member of a group: it shares the partition queues with others by leases, and consumes those that it holds."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from adapters.event_broker.rabbitmq.connection import Connection
+from adapters.event_broker.rabbitmq.errors import translated
+from adapters.event_broker.rabbitmq.partition import Consumer, Mark, Partition
+from adapters.event_broker.rabbitmq.topology import Topology
+from ports.errors import PortError, Unavailable
+from ports.event_broker import Batch, Subscription
+from ports.shares import Shares
+
+log = logging.getLogger("crossdock.event_broker")
+
+ASK_SECONDS = 1.0  # between two questions which partitions are ours
+ANSWER_SECONDS = 3.0  # for the answer
+SURE_SECONDS = 4.0  # so long an answer holds: others take over soon after
+IN_HAND_SECONDS = 60.0  # so long a message may stay unacknowledged
+DECLARE_SECONDS = 20.0
+OPEN_SECONDS = 10.0
+APART_SECONDS = 1.0  # before what was lost is opened again, at most
+CLOSE_SECONDS = 3.0
+
+
+class RabbitMqSubscription(Subscription):
+    """Receives from the queues of the partitions that are ours.
+
+    A partition that becomes another's is given back by closing its consumer, once the batch in hand is acknowledged.
+    The other's consumer may be there before: its queue has a single active consumer, so it gets nothing until then.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], Awaitable[Connection]],
+        identity: Callable[[Connection], str],
+        topology: Topology,
+        topics: Sequence[str],
+        group: str,
+        shares: Shares,
+    ) -> None:
+        self.group = group
+        self._connect = connect
+        self._identity = identity
+        self._topology = topology
+        self._topics = topics
+        self._shares = shares
+        self._partitions = [
+            Partition(topic, number, topology.queue(group, topic, number)) for topic, number in topology.each(topics)
+        ]
+        self._held: frozenset[int] = frozenset()
+        self._sure_until = float("-inf")
+        self._trouble: PortError | None = None
+        self._is_declared = False
+        self._is_closed = False
+        self._news = asyncio.Event()  # for who receives
+        self._work = asyncio.Event()  # for who opens and closes consumers
+        self._running: asyncio.Task[None] | None = None
+
+    async def receive(self, *, limit: int) -> Sequence[Batch]:
+        while not self._is_closed:
+            if self._running is None:
+                self._running = asyncio.create_task(self._run())
+            if batches := self._take(limit):
+                return batches
+            if self._trouble is not None:
+                trouble, self._trouble = self._trouble, None
+                raise Unavailable(str(trouble)) from trouble
+            # Nothing is in hand while waiting, so a wait that is cancelled loses nothing.
+            self._news.clear()
+            await self._news.wait()
+        return []
+
+    async def acknowledge(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            if not (isinstance(batch.mark, Mark) and batch.mark.acknowledge()):
+                continue
+            if batch.partition not in self._held or batch.mark.partition.consumer is None:
+                self._work.set()  # to be given back, or opened again, only now
+        self._news.set()
+
+    async def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._news.set()
+        if self._running is None:
+            return
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._shares.give_back()
+        except (PortError, TimeoutError) as error:
+            log.warning("the partitions of %s are given back when their leases run out: %s", self.group, error)
+
+    def unacknowledged(self, topics: Sequence[str]) -> int:
+        """How many messages of these topics we have and have not acknowledged."""
+        return sum(
+            partition.consumer.unacknowledged
+            for partition in self._partitions
+            if partition.topic in topics and partition.consumer is not None
+        )
+
+    def _take(self, limit: int) -> list[Batch]:
+        if asyncio.get_running_loop().time() > self._sure_until:
+            return []  # we may have been stopped for a while, and others have what was ours
+        return [
+            Batch(partition.topic, partition.number, messages, partition.in_hand)
+            for partition in self._partitions
+            if partition.number in self._held and (messages := partition.take(limit))
+        ]
+
+    async def _run(self) -> None:
+        """Consume until closed, through every loss of the connection."""
+        while True:
+            try:
+                with translated("receiving"):
+                    await self._consume()
+            except PortError as error:
+                self._trouble = error
+                self._news.set()
+            except Exception as error:  # a subscription that ends silently would wait for ever
+                log.exception("receiving failed and goes on")
+                self._trouble = Unavailable(f"receiving from RabbitMQ failed: {error}")
+                self._news.set()
+            await asyncio.sleep(random.uniform(0.1, 1) * APART_SECONDS)  # noqa: S311
+
+    async def _consume(self) -> None:
+        """Consume while the connection lasts."""
+        connection = await self._connect()
+        lost = asyncio.ensure_future(connection.lost())
+        lost.add_done_callback(lambda _: self._work.set())
+        try:
+            self._is_declared = False
+            while connection.is_open:
+                await self._declare(connection)
+                await self._ask(self._identity(connection))
+                await self._follow(connection)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(random.uniform(0.8, 1.2) * ASK_SECONDS):  # noqa: S311
+                        await self._work.wait()
+                self._work.clear()
+            log.warning("receiving: the connection was lost: %s", connection.error)
+        finally:
+            lost.cancel()
+            for partition in self._partitions:
+                partition.drop()
+            await connection.close()
+
+    async def _declare(self, connection: Connection) -> None:
+        if not self._is_declared:
+            async with asyncio.timeout(DECLARE_SECONDS):
+                await self._topology.declare(connection, self._topics, self.group)
+            self._is_declared = True
+
+    async def _ask(self, side: str) -> None:
+        """Which partitions are ours now.
+
+        Nothing is kept from others for being in hand: of a busy partition something always is, and whoever joins would
+        get nothing. The other's consumer may wait at the queue meanwhile, which has one active consumer at a time.
+        """
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                self._held = frozenset(await self._shares.hold(side))
+        except (Unavailable, TimeoutError) as error:
+            if asked_at > self._sure_until:
+                self._held = frozenset()
+                raise Unavailable(f"which partitions are ours is not known: {error}") from error
+        else:
+            self._sure_until = asked_at + SURE_SECONDS
+            self._trouble = None
+            self._news.set()
+
+    async def _follow(self, connection: Connection) -> None:
+        """Open a consumer for each partition that is ours, and close those of others."""
+        now = asyncio.get_running_loop().time()
+        missing = []
+        for partition in self._partitions:
+            is_overdue = partition.in_hand is not None and now - partition.in_hand.since > IN_HAND_SECONDS
+            is_others = partition.number not in self._held and partition.in_hand is None
+            if is_overdue or is_others or (partition.consumer is not None and not partition.consumer.is_open):
+                partition.drop()
+            elif partition.number in self._held and partition.consumer is None and partition.in_hand is None:
+                missing.append(partition)
+        async with asyncio.timeout(OPEN_SECONDS):
+            opening = [self._open(connection, partition) for partition in missing]
+            for error in filter(None, await asyncio.gather(*opening, return_exceptions=True)):
+                raise error
+
+    async def _open(self, connection: Connection, partition: Partition) -> None:
+        partition.consumer = await Consumer.open(connection, partition, on_news=self._news.set, on_end=self._on_end)
+
+    def _on_end(self) -> None:
+        """The server has ended a consumer: its queue may be gone."""
+        self._is_declared = False
+        self._work.set()

@@ -1,0 +1,180 @@
+"""What is read from PostgreSQL, as text.
+
+An index of some rows is used only for a condition that stands there in the same words, hence text and not parameters.
+"""
+
+# ruff: noqa: S608 - the texts are made of names that stand in our own code
+import re
+from typing import Any
+
+from adapters.persistence.sql.readers import COUNTING, Read
+from adapters.persistence.sql.rows import DELIVERY_COLUMNS, ORDER_COLUMNS, USER_COLUMNS
+
+_NAME = re.compile(r"(?<!:):(\w+)")
+
+# Microseconds since 1970, like every instant here, by the clock that all processes share.
+NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+
+class Query:
+    """A statement with named parameters."""
+
+    def __init__(self, text: str) -> None:
+        names = list(dict.fromkeys(_NAME.findall(text)))
+        self.text = _NAME.sub(lambda match: f"${names.index(match[1]) + 1}", text)
+        self._names = names
+
+    def bind(self, named: dict[str, Any]) -> list[Any]:
+        """The parameters in their order; what the statement does not know is left out."""
+        return [named[name] for name in self._names]
+
+
+_user = ", ".join(USER_COLUMNS)
+_order = ", ".join(ORDER_COLUMNS)
+_delivery = ", ".join((*DELIVERY_COLUMNS, "position"))
+_STUCK = "state IN ('dead', 'blocked')"
+
+READS = {
+    Read.USERS: Query(f"SELECT {_user} FROM users WHERE id = ANY (:ids::text[])"),
+    Read.ORDERS: Query(f"SELECT {_order} FROM orders WHERE id = ANY (:ids::text[])"),
+    Read.ORDERS_PAGE: Query(f"SELECT {_order} FROM orders WHERE id < :before ORDER BY id DESC LIMIT :most"),
+    Read.ORDERS_PAGE_OF_USER: Query(
+        f"SELECT {_order} FROM orders WHERE user_id = :of_user AND id < :before ORDER BY id DESC LIMIT :most"
+    ),
+    # Nothing goes past a dead one or one that waits, whoever has not seen it yet when it was recorded.
+    Read.READY_EVENTS: Query(
+        f"""
+        SELECT {_delivery} FROM deliveries
+        WHERE lane = 'event' AND state = 'ready' AND partition = ANY (:partitions::integer[]) AND position > :after
+            AND NOT EXISTS (
+                SELECT FROM deliveries AS stuck
+                WHERE stuck.{_STUCK} AND stuck.ordering_key = deliveries.ordering_key
+                    AND (stuck.state = 'dead' OR stuck.position < deliveries.position)
+            )
+        ORDER BY position LIMIT :most
+        """
+    ),
+    Read.SENT_EVENTS: Query(
+        f"""
+        SELECT * FROM (
+            SELECT {_delivery} FROM deliveries WHERE state = 'sent' AND sent_to < :other_than
+            UNION ALL
+            SELECT {_delivery} FROM deliveries WHERE state = 'sent' AND sent_to > :other_than
+            UNION ALL
+            SELECT {_delivery} FROM deliveries
+            WHERE state = 'sent' AND sent_to = :other_than AND sent_at < :before::bigint
+        ) AS found
+        ORDER BY position LIMIT :most
+        """
+    ),
+    Read.DUE: Query(
+        f"""
+        SELECT {_delivery} FROM deliveries
+        WHERE lane <> 'event' AND state = 'ready'
+            AND lane = :of_lane AND consumer_group = :group AND due_at <= :now
+            AND (:handed_before::bigint IS NULL OR holder IS NOT NULL OR sent_at IS NULL OR sent_at <= :handed_before)
+            AND NOT EXISTS (
+                SELECT FROM deliveries AS earlier
+                WHERE earlier.lane = 'received' AND earlier.ordering_key IS NOT NULL
+                    AND earlier.ordering_key = deliveries.ordering_key
+                    AND earlier.position < deliveries.position AND earlier.state <> 'discarded'
+            )
+        ORDER BY due_at, position LIMIT :most
+        """
+    ),
+    Read.HANDED_OVER: Query(
+        """
+        SELECT count(*) FROM deliveries
+        WHERE lane = 'task' AND state = 'ready' AND holder IS NULL AND sent_at IS NOT NULL
+        """
+    ),
+    Read.DELIVERIES: Query(f"SELECT {_delivery} FROM deliveries WHERE id = ANY (:ids::text[])"),
+    # The dead are few; "+ 0" keeps the engine from looking for them among all positions.
+    Read.DEAD: Query(
+        f"""
+        SELECT {_delivery} FROM deliveries
+        WHERE {_STUCK} AND state = 'dead' AND position + 0 > :after ORDER BY position + 0 LIMIT :most
+        """
+    ),
+    Read.COUNTS: Query(COUNTING),
+    Read.IN_HAND: Query(
+        "SELECT message_ids FROM in_hand WHERE consumer_group = :group AND topic = :of_topic AND partition = :number"
+    ),
+    Read.LEASE_HOLDERS: Query(
+        f"""
+        SELECT DISTINCT holder FROM leases
+        WHERE name >= :low AND name < :high AND expires_at > {NOW} ORDER BY holder
+        """
+    ),
+}
+
+SURVEY = Query(
+    """
+    SELECT 'seen', given.source, given.message_id, 0
+    FROM unnest(:sources::text[], :ids::text[]) AS given (source, message_id)
+    JOIN inbox ON inbox.consumer_group = :group
+        AND inbox.source = given.source AND inbox.message_id = given.message_id
+    UNION ALL
+    SELECT 'lane', given.subject, '', lanes.version
+    FROM unnest(:subjects::text[]) AS given (subject)
+    JOIN lanes ON lanes.consumer_group = :group AND lanes.topic = :topic AND lanes.subject = given.subject
+    UNION ALL
+    SELECT 'kept', given.subject, '', 0
+    FROM unnest(:subjects::text[]) AS given (subject)
+    WHERE EXISTS (
+        SELECT FROM deliveries
+        WHERE lane = 'received' AND ordering_key IS NOT NULL
+            AND ordering_key = :prefix || given.subject AND state <> 'discarded'
+    )
+    """
+)
+
+
+def _forgetting(table: str, old: str) -> Query:
+    return Query(
+        f"""
+        DELETE FROM {table} WHERE ctid = ANY (ARRAY (
+            SELECT ctid FROM {table} WHERE {old} LIMIT :most FOR UPDATE SKIP LOCKED
+        ))
+        """
+    )
+
+
+FORGET = (
+    _forgetting("inbox", "seen_at < :before"),
+    _forgetting("deliveries", "state = 'discarded' AND due_at < :before"),
+    # A lane whose messages we keep is still in use, however long ago it moved.
+    _forgetting(
+        "lanes",
+        """
+        advanced_at < :before AND NOT EXISTS (
+            SELECT FROM deliveries WHERE lane = 'received' AND ordering_key IS NOT NULL
+                AND ordering_key = lanes.consumer_group || '/' || lanes.topic || '/' || lanes.subject
+        )
+        """,
+    ),
+)
+FORGET_RECEIPTS = "DELETE FROM receipts WHERE given_at < clock_timestamp() - interval '1 hour'"
+
+TAKE_LEASES = Query(
+    f"""
+    INSERT INTO leases AS held (name, holder, fence, expires_at)
+    SELECT name, :holder, 1, {NOW} + :micros::bigint FROM unnest(:names::text[]) AS name
+    ON CONFLICT (name) DO UPDATE SET
+        fence = held.fence + CASE WHEN held.holder = excluded.holder THEN 0 ELSE 1 END,
+        holder = excluded.holder,
+        expires_at = {NOW} + :micros::bigint
+    WHERE held.holder = excluded.holder OR held.expires_at <= {NOW}
+    RETURNING name, fence
+    """
+)
+RELEASE_LEASES = Query(
+    """
+    UPDATE leases SET expires_at = 0
+    WHERE name IN (
+        SELECT name FROM leases WHERE name = ANY (:names::text[]) AND holder = :holder ORDER BY name FOR UPDATE
+    )
+    """
+)
+
+STORED_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL", "SELECT version_num FROM alembic_version"

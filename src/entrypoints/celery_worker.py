@@ -1,0 +1,250 @@
+"""The worker role: performs the tasks that Celery brings.
+
+``crossdock worker`` and ``celery -A entrypoints.celery_worker worker`` do the same. Each process of a worker has one
+event loop in a thread of its own, so that claims are renewed whatever Celery does meanwhile; what a message brings is
+performed at once on it. With the pools ``solo`` and ``threads`` there is one such loop in all.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import typer
+from celery import signals  # type: ignore[import-untyped]
+from celery.exceptions import Reject, SecurityWarning  # type: ignore[import-untyped]
+
+from domain.delivery.attempts import Outage
+from domain.delivery.failures import together
+from domain.delivery.loop import Loop
+from domain.delivery.perform import RENEW_SECONDS, Perform
+from entrypoints.cli_errors import load_settings, readable_errors
+from entrypoints.container import build
+from entrypoints.roles import Role, check
+from entrypoints.settings import Settings
+from entrypoints.startup import running, spare_the_collector, started
+from ports import crash_points
+from ports.errors import PortError, Unavailable, Unknown
+
+log = logging.getLogger("crossdock.worker")
+
+# A message is kept so long while the database is away: given back at once it would only come at once.
+PATIENCE_SECONDS = 45.0
+STOP_SECONDS = 3.0
+
+Ids = Sequence[tuple[str, int]]
+
+
+def run_worker(settings: Settings, *, concurrency: int | None) -> int:
+    """Perform what Celery brings until told to end, in so many processes (one a processor if not said); the exit code.
+
+    Raises what the database raises when it cannot be worked with as it is.
+    """
+    # It warns root of pickled messages, which are not accepted here.
+    warnings.simplefilter("ignore", SecurityWarning)
+    worker = _application(settings).Worker(
+        concurrency=concurrency,
+        quiet=True,
+        # Words among workers, which nobody here needs; the connection to the broker has a heartbeat of its own.
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    _prepare(settings)
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def __getattr__(name: str) -> Any:
+    """``app``, made from the environment when ``celery -A`` asks for it: importing this module does nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    try:
+        with readable_errors():
+            settings = load_settings()
+            check(Role.WORKER, settings)
+            globals()["app"] = _application(settings)
+    except typer.Exit as error:
+        raise SystemExit(error.exit_code) from None
+    signals.celeryd_init.connect(_prepare_or_exit, weak=False)  # when it is really a worker that starts
+    return globals()["app"]
+
+
+def _prepare_or_exit(**_: object) -> None:
+    try:
+        with readable_errors():
+            _prepare(_Process.performer.settings)
+    except typer.Exit as error:
+        raise SystemExit(error.exit_code) from None
+
+
+def _prepare(settings: Settings) -> None:
+    """Fail here, before there are processes, for a database that is not there or not migrated."""
+    crash_points.arm(settings.faults.armed)
+    asyncio.run(_look_at_the_database(settings))
+
+
+async def _look_at_the_database(settings: Settings) -> None:
+    persistence = build(settings).persistence()
+    try:
+        await persistence.start()
+    finally:
+        await persistence.stop()
+
+
+def _application(settings: Settings) -> Any:
+    queue: Any = build(settings).task_queue()  # the one of Celery: `check` has seen to that
+    _Process.performer = performer = Performer(settings)
+    grace = settings.server.grace
+
+    def start(**_: object) -> None:
+        performer.start()
+
+    def stop(**_: object) -> None:
+        performer.stop()
+
+    def ready(**_: object) -> None:
+        print("The worker is ready. Stop with Ctrl-C.", file=sys.stderr, flush=True)  # noqa: T201 - for who started it
+
+    def told_to_end(**_: object) -> None:
+        _end_at_the_latest(grace)
+
+    def log_as_we_do(**_: object) -> None:
+        """Being there keeps Celery from setting up its own logging; ours is set up already."""
+
+    for signal, receiver in (
+        (signals.setup_logging, log_as_we_do),
+        (signals.worker_ready, ready),
+        (signals.worker_process_init, start),  # of one of several processes
+        (signals.worker_process_shutdown, stop),
+        (signals.worker_shutdown, stop),  # of the one process with the pools that have but one
+        (signals.worker_shutting_down, told_to_end),
+    ):
+        signal.connect(receiver, weak=False)
+    return queue.worker_app(performer.perform)
+
+
+def _end_at_the_latest(seconds: float) -> None:
+    """The net below everything: what has not ended by then is ended, and its processes with it.
+
+    Nothing is lost by it, since any process may die at any step.
+    """
+
+    def end() -> None:
+        log.warning("not everything had ended within the grace of CROSSDOCK_GRACE; what is left comes again")
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(max(seconds - 0.5, 0.5), end)
+    timer.daemon = True
+    timer.start()
+
+
+# --- in each process --------------------------------------------------------------------------------------------------
+
+
+class Performer:
+    """Performs messages on an event loop in its own thread, which the first of them starts at the latest."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # made by `start`: none survives a fork
+        self._told = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._perform: Perform | None = None
+
+    def start(self) -> None:
+        """Begin to open what performing needs, and go on trying while the database is away."""
+        with self._starting:
+            if self._thread is None:
+                self._loop = _new_loop()
+                self._thread = threading.Thread(target=self._run, args=(self._loop,), name="performer", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Close everything within a bound."""
+        with self._starting:
+            if self._thread is not None and self._loop is not None:
+                with suppress(RuntimeError):  # it has ended already
+                    self._loop.call_soon_threadsafe(self._told.set)
+                self._thread.join(STOP_SECONDS)
+
+    def perform(self, ids: Ids) -> None:
+        """Return when all of these are performed or passed over; what became of each stands in its row.
+
+        What could not be worked on is given back to Celery.
+        """
+        self.start()
+        assert self._loop is not None  # noqa: S101 - it is started
+        try:
+            asyncio.run_coroutine_threadsafe(self._perform_all(ids), self._loop).result()
+        except (Unavailable, Unknown) as error:
+            log.warning("%d tasks are given back: %s", len(ids), error)
+            raise Reject(str(error), requeue=True) from error
+        except Exception:
+            log.exception("%d tasks failed to be performed and are handed over again later", len(ids))
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._work())
+        loop.close()
+
+    async def _work(self) -> None:
+        outage = Outage()
+        while not self._told.is_set():
+            container = build(self.settings)
+            renew = Loop("renew", container.perform().renew, container.clock(), poll_seconds=RENEW_SECONDS)
+            try:
+                async with started(container, Role.WORKER), running(renew.run()):
+                    spare_the_collector()
+                    self._perform = container.perform()
+                    self._opened.set()
+                    await self._told.wait()
+            except (PortError, OSError) as error:
+                delay = outage.next_delay()
+                log.warning("nothing can be performed yet, next try in %.1f s: %s", delay, error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._told.wait(), delay)
+
+    async def _perform_all(self, ids: Ids) -> None:
+        try:
+            await asyncio.wait_for(self._opened.wait(), PATIENCE_SECONDS)
+        except TimeoutError as error:
+            raise Unavailable("the database is out of reach") from error
+        await together(self._by_id(*one) for one in ids)
+
+    async def _by_id(self, id: str, token: int) -> None:
+        assert self._perform is not None  # noqa: S101 - it is opened
+        outage, clock = Outage(), asyncio.get_running_loop().time
+        until = clock() + PATIENCE_SECONDS
+        while True:
+            try:
+                await self._perform.by_id(id, token)
+            except (Unavailable, Unknown) as error:
+                delay = outage.next_delay(getattr(error, "retry_after", None))
+                if clock() + delay > until:
+                    raise
+                log.warning("task %s cannot be looked up, next try in %.1f s: %s", id, delay, error)
+                await asyncio.sleep(delay)
+            else:
+                return
+
+
+class _Process:
+    """What a process has one of."""
+
+    performer: Performer  # one that is forked inherits it before it is started
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

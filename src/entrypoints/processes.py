@@ -1,0 +1,183 @@
+"""The processes: each plays one role from its start until it is told to end."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from entrypoints.container import Container, build, migrate_database
+from entrypoints.observability import configure_logging
+from entrypoints.roles import Role, check
+from entrypoints.settings import Settings
+from entrypoints.startup import pipeline, spare_the_collector, started
+from ports import crash_points
+
+log = logging.getLogger("crossdock")
+
+
+class StartError(Exception):
+    """The process cannot start; the message says why and what to do."""
+
+
+def migrate(settings: Settings) -> bool:
+    """Bring the database to the newest schema; whether there was anything to do."""
+    return migrate_database(settings)
+
+
+def run_up(settings: Settings) -> int:
+    """Migrate, then run all roles in this process until it is told to end; the exit code."""
+    container = _prepared(Role.UP, settings)
+    migrate(settings)
+    with _listening(settings.server.host, settings.server.port) as listener:
+        return _run(_answer(container, Role.UP, listener, operator_token(settings)))
+
+
+def run_api(settings: Settings, *, workers: int = 1) -> int:
+    """Answer requests until told to end, in so many processes on one port; the exit code."""
+    container = _prepared(Role.API, settings)
+    with _listening(settings.server.host, settings.server.port) as listener:
+        token = operator_token(settings)
+        if workers == 1:
+            return _run(_answer(container, Role.API, listener, token))
+        from entrypoints.workers import supervise
+
+        _say(_banner(settings, listener, token))
+        return asyncio.run(supervise(listener, workers, token=token, grace=settings.server.grace))
+
+
+def run_api_worker(settings: Settings, number: int) -> int:
+    """Be one of several processes that answer requests on the socket of this file number; the exit code."""
+    from entrypoints.workers import inherited, watch_parent
+
+    given = settings.server.operator_token
+    token = None if given is None else given.get_secret_value()
+    container = _prepared(Role.API, settings)
+    with inherited(number) as listener:
+        return _run(_answer(container, Role.API, listener, token, one_of_several=watch_parent))
+
+
+def run_role(role: Role, settings: Settings) -> int:
+    """Relay or consume until told to end; the exit code."""
+    return _run(_work(_prepared(role, settings), role))
+
+
+def run_worker(settings: Settings, *, concurrency: int | None) -> int:
+    """Perform what Celery brings until told to end, in so many processes; the exit code."""
+    check(Role.WORKER, settings)
+    from entrypoints.celery_worker import run_worker as run
+
+    return run(settings, concurrency=concurrency)
+
+
+def operator_token(settings: Settings) -> str | None:
+    """The token that was set; else a fresh one on loopback; else None, which turns the operator paths off."""
+    given = settings.server.operator_token
+    if given is not None:
+        return given.get_secret_value()
+    return secrets.token_urlsafe(24) if settings.server.on_loopback else None
+
+
+def _prepared(role: Role, settings: Settings) -> Container:
+    configure_logging(settings.logging.format, settings.logging.level, secrets=settings.secrets)
+    check(role, settings)
+    crash_points.arm(settings.faults.armed)
+    return build(settings)
+
+
+async def _answer(
+    container: Container,
+    role: Role,
+    listener: socket.socket,
+    token: str | None,
+    *,
+    one_of_several: Callable[[], None] | None = None,
+) -> int:
+    from entrypoints.server import serve
+    from entrypoints.web.app import create_app
+
+    settings = container.settings()
+    app = create_app(container, operator_token=token, weather_ttl=settings.weather.ttl)
+    async with started(container, role), pipeline(container, role):
+        spare_the_collector()
+        if one_of_several is None:
+            _say(_banner(settings, listener, token))
+        else:
+            one_of_several()
+        await serve(app, listener, grace=settings.server.grace / 2)
+        _end_at_the_latest(settings.server.grace / 2)
+    return 0
+
+
+async def _work(container: Container, role: Role) -> int:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with started(container, role), pipeline(container, role):
+        spare_the_collector()
+        _say(f"The {role} works. Stop with Ctrl-C.")
+        await told.wait()
+        _end_at_the_latest(container.settings().server.grace)
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it
+
+
+def _end_at_the_latest(seconds: float) -> None:
+    """The net below the bounds of all parts: what has not ended by then is ended.
+
+    Nothing is lost by it, since any process may die at any step.
+    """
+
+    def end() -> None:
+        log.warning("not everything had ended within the grace of CROSSDOCK_GRACE; what is left comes again")
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(max(seconds - 0.5, 0.5), end)
+    timer.daemon = True
+    timer.start()
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StartError(
+            f"cannot listen on {host} port {port}: {why}. Choose another with PORT=…, or PORT=0."
+        ) from error
+    with listener:
+        yield listener
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+def _banner(settings: Settings, listener: socket.socket, token: str | None) -> str:
+    host, port = listener.getsockname()[:2]
+    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    lines = [f"Crossdock answers at {base}", f"  API docs   {base}/docs"]
+    if token is None:
+        lines.append("  operator   off: set CROSSDOCK_OPERATOR_TOKEN to use it beyond loopback")
+    elif settings.server.operator_token is None:
+        lines.append(f"  operator   {base}/operator/?token={token}")
+    else:
+        lines.append(f"  operator   {base}/operator/?token=… (the one you set)")
+    return "\n".join((*lines, "Stop with Ctrl-C."))

@@ -1,0 +1,91 @@
+"""Several processes that answer requests on one port, kept alive by their parent."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+
+log = logging.getLogger("crossdock")
+
+RESTART_SECONDS = 1.0  # between the end of a process and the start of the next in its place
+EARLY_SECONDS = 5.0  # a process that fails so soon never came up, and neither would the next
+
+
+async def supervise(listener: socket.socket, workers: int, *, token: str | None, grace: float) -> int:
+    """Run ``workers`` processes until told to end, replacing those that die; the exit code.
+
+    One that ends with an error before it came up ends all: it says why, and the others would say the same.
+    """
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    keepers = [asyncio.create_task(_keep(listener, token, told, grace)) for _ in range(workers)]
+    codes = await asyncio.gather(*keepers)
+    return max(codes)
+
+
+async def _keep(listener: socket.socket, token: str | None, told: asyncio.Event, grace: float) -> int:
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        process = await _spawn(listener, token)
+        ended, asked = asyncio.ensure_future(process.wait()), asyncio.ensure_future(told.wait())
+        await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if told.is_set():
+            return await _end(process, ended, grace)
+        code = ended.result()
+        if code > 0 and loop.time() - began < EARLY_SECONDS:
+            told.set()
+            return code
+        log.error("an API process ended with %d and is replaced", code)
+        await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _spawn(listener: socket.socket, token: str | None) -> asyncio.subprocess.Process:
+    number = listener.fileno()
+    environment = os.environ | ({} if token is None else {"CROSSDOCK_OPERATOR_TOKEN": token})
+    # Its standard input is a pipe that ends when this process does, however it ends.
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "entrypoints.cli",
+        "api",
+        "--fd",
+        str(number),
+        stdin=asyncio.subprocess.PIPE,
+        pass_fds=[number],
+        env=environment,
+        start_new_session=True,  # Ctrl-C reaches this process, which tells the others
+    )
+
+
+async def _end(process: asyncio.subprocess.Process, ended: "asyncio.Future[int]", grace: float) -> int:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        code = await asyncio.wait_for(asyncio.shield(ended), grace + 1)
+    except TimeoutError:
+        process.kill()
+        code = await ended
+    return max(code, 0)
+
+
+def inherited(number: int) -> socket.socket:
+    """The listening socket that the parent has opened."""
+    return socket.socket(fileno=number)
+
+
+def watch_parent() -> None:
+    """Drain and end when the parent has ended without saying so."""
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        if not os.read(0, 1):
+            loop.remove_reader(0)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(0, look)

@@ -1,0 +1,142 @@
+"""That each statement is answered from an index, with so many rows that it matters."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from asyncpg import Connection  # type: ignore[import-untyped]
+
+from adapters.persistence.sql import postgresql_statements as statements
+from adapters.persistence.sql.postgresql import PostgresqlPersistence
+from adapters.persistence.sql.postgresql_connections import Server
+from adapters.persistence.sql.readers import Read
+from ports.persistence import (
+    Advance,
+    Block,
+    HoldLease,
+    MarkSent,
+    Record,
+    Remember,
+    Remove,
+    SaveOrder,
+    TakeInHand,
+    Unblock,
+)
+from tests.builders import NOON, a_delivery, a_received, a_task
+from tests.clock import ManualClock
+from tests.contracts.persistence import a_dead_head, a_stored_order, change, key_of, recorded
+
+ROWS = 3_000
+
+
+@pytest.fixture
+async def filled(url: str) -> AsyncIterator[PostgresqlPersistence]:
+    persistence = PostgresqlPersistence(url, ManualClock())
+    await persistence.start()
+    for _ in range(ROWS // 500):
+        await persistence.commit([Record(a_delivery(partition=number % 32)) for number in range(500)])
+        await persistence.commit([Record(a_task()) for _ in range(100)])
+        await persistence.commit([Record(a_received()) for _ in range(100)])
+        await persistence.commit([Record(a_delivery().sent("broker-1", NOON)) for _ in range(200)])
+        await persistence.commit([Record(a_task().discarded(NOON)) for _ in range(100)])
+        await persistence.commit([Record(a_task().handed_over(NOON)) for _ in range(20)])
+    yield persistence
+    await persistence.stop()
+
+
+EVERY: dict[str, Any] = {
+    "ids": ["1", "2"],
+    "before": "g",
+    "most": 100,
+    "of_user": "1",
+    "partitions": [1, 2, 3],
+    "other_than": "broker-2",
+    "of_lane": "task",
+    "group": "",
+    "now": 1,
+    "handed_before": 1,
+    "after": 0,
+    "of_topic": "t",
+    "number": 1,
+    "low": "relay/",
+    "high": "relay0",
+}
+WANTED = {
+    Read.USERS: {"pk_users"},
+    Read.ORDERS: {"pk_orders"},
+    Read.ORDERS_PAGE: {"pk_orders"},
+    Read.ORDERS_PAGE_OF_USER: {"ix_orders_user_id_id"},
+    Read.READY_EVENTS: {"ix_deliveries_ready_events", "ix_deliveries_stuck"},
+    Read.SENT_EVENTS: {"ix_deliveries_sent"},
+    Read.DUE: {"ix_deliveries_due", "ix_deliveries_kept"},
+    Read.HANDED_OVER: {"ix_deliveries_handed_over"},
+    Read.DELIVERIES: {"uq_deliveries_id"},
+    Read.DEAD: {"ix_deliveries_stuck"},
+    Read.COUNTS: {
+        "ix_deliveries_ready_events",
+        "ix_deliveries_due",
+        "ix_deliveries_sent",
+        "ix_deliveries_stuck",
+        "ix_deliveries_discarded",
+    },
+    Read.IN_HAND: {"pk_in_hand"},
+    Read.LEASE_HOLDERS: {"pk_leases"},
+}
+
+
+async def test_each_read_uses_the_index_that_was_made_for_it(url: str, filled: PostgresqlPersistence) -> None:
+    connection = await Server(url).connect()
+    used: dict[Read, set[str]] = {}
+    for read, query in statements.READS.items():
+        values = EVERY | ({"before": 1} if read is Read.SENT_EVENTS else {})
+        plan = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {query.text}", *query.bind(values))
+        nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
+        assert not [node for node in nodes if node["Node Type"] == "Seq Scan"], read
+        used[read] = {node["Index Name"] for node in nodes if "Index Name" in node}
+    await connection.close()
+
+    assert used == WANTED
+    assert len(await filled.ledger.ready_events(partitions=range(32), limit=10)) == 10
+
+
+async def test_no_statement_reads_a_whole_table(sql: Connection, filled: PostgresqlPersistence) -> None:
+    order = await a_stored_order(filled)
+    before = await _whole_reads(sql)
+
+    event, task = await recorded(filled, a_delivery(), a_task())
+    head, *_ = await a_dead_head(filled, a_received(), a_received())
+    fences = await filled.leases.take(["relay/0"], holder="a", seconds=10)
+    await filled.commit(
+        [
+            HoldLease("relay/0", "a", fences["relay/0"]),
+            SaveOrder(order.confirm(NOON)),
+            Remember("g", "s", "m", NOON),
+            Advance("g", "t", "s", 0, NOON),
+            MarkSent(event.id, "b", NOON),
+            change(task, task.claimed("me", NOON)),
+            change(head, head.replayed(NOON)),
+            Remove("nothing", None),
+            Block(key_of(event)),
+            Unblock(key_of(head)),
+            TakeInHand("g", "t", 0, ["m"]),
+        ]
+    )
+    await filled.commit([Remove(task.id, task.token + 1), Advance("g", "t", "s", 1, NOON)])
+    await filled.ledger.survey("g", "t", [("s", "s", "m")])
+    await filled.ledger.forget(before=NOON, limit=10)
+    await filled.leases.release(["relay/0"], holder="a")
+    await filled.stop()  # what its connections have counted is known when they end
+
+    assert await _whole_reads(sql) == before
+
+
+async def _whole_reads(sql: Connection) -> dict[str, int]:
+    rows = await sql.fetch(
+        "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname <> ALL ('{alembic_version,receipts}')"
+    )
+    return dict(rows)
+
+
+def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", []) for node in _nodes(child))]
