@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 
 from entrypoints.cli import app
 from entrypoints.container import build
-from entrypoints.settings import Settings
 from entrypoints.processes import migrate
+from entrypoints.settings import Settings
 from ports.deliveries import Delivery
 from ports.persistence import Record
 from tests.builders import NOON, a_delivery, a_received, a_task
