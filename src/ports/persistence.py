@@ -242,7 +242,7 @@ class Traffic(StrEnum):
 
     REQUEST = "request"
     CONSUMER = "consumer"
-    RELAY = "relay"
+    BOOKKEEPING = "bookkeeping"  # of deliveries: what a crash of the store itself loses of it is only done again
 
 
 # --- what delivery reads ----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Which partitions a process may act for, when several share the work."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 
 class Shares(ABC):
@@ -11,11 +11,10 @@ class Shares(ABC):
     """
 
     @abstractmethod
-    async def hold(self, side: str, *, keep: Collection[int] = ()) -> Mapping[int, int]:
+    async def hold(self, side: str) -> Mapping[int, int]:
         """The partitions that are ours now, each with a fence, which grows whenever a partition changes hands.
 
-        To be asked again every second or two. Members of different sides never hold shares together. What is in
-        ``keep`` and still ours is not given up yet, although it is another's turn: something of it is in hand. Raises
+        To be asked again every second or two. Members of different sides never hold shares together. Raises
         `Unavailable` when it cannot be told; what was held may be another's soon.
         """
 

@@ -541,7 +541,7 @@ class CommitContract(PersistenceCases):
         order = an_order(user=user)
 
         await persistence.commit([AddOrder(order)], traffic=Traffic.REQUEST)
-        await persistence.commit([SaveOrder(order.confirm(NOON))], traffic=Traffic.RELAY)
+        await persistence.commit([SaveOrder(order.confirm(NOON))], traffic=Traffic.BOOKKEEPING)
 
         kept = await persistence.orders.get(order.id)
         assert kept is not None

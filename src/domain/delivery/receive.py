@@ -218,18 +218,20 @@ class Receive:
         self.passed_over += sum(one.event is None and one.unreadable is None for one in received)
 
     async def _handle(self, batch: Batch, incoming: Sequence[_Incoming], *, first: bool) -> None:
-        survey = await self._survey(batch.topic, incoming)
-        fresh = await self._drop_seen(incoming, survey)
-        names = {one.id for one in fresh}
         partition = (batch.topic, batch.partition)
         noted, suspects = self._noted[partition], self._suspects[partition]
+        names = {one.id for one in incoming}
         if first:
             had = await self._persistence.ledger.in_hand(self._group, *partition)
             # What we noted ourselves is no sign that a process has ended: we are here, and only had to stop.
             suspects |= names.intersection(had) - noted
         noted |= names  # before the commit, whose answer may be lost
-        await self._persistence.commit([TakeInHand(self._group, *partition, sorted(names))], traffic=Traffic.CONSUMER)
+        noting = TakeInHand(self._group, *partition, sorted(names))
+        surveying = asyncio.ensure_future(self._survey(batch.topic, incoming))
+        await together((surveying, self._persistence.commit([noting], traffic=Traffic.BOOKKEEPING)))
         noted &= names
+        survey = surveying.result()
+        fresh = await self._drop_seen(incoming, survey)
         lanes: defaultdict[str, list[_Incoming]] = defaultdict(list)
         for one in fresh:
             lanes[one.subject or f"\0{one.source}\0{one.id}"].append(one)

@@ -148,7 +148,7 @@ class EventRelay:
     async def _send_again(self, lost: Sequence[Delivery]) -> None:
         now = self._clock.now()
         writes = [Replace(delivery.ready_again(now), delivery.token) for delivery in lost]
-        await self._persistence.commit(writes, traffic=Traffic.RELAY)
+        await self._persistence.commit(writes, traffic=Traffic.BOOKKEEPING)
 
     async def _is_caught_up(self) -> bool:
         try:
@@ -197,7 +197,7 @@ class EventRelay:
             return
         try:
             held = [proofs[partition] for partition in {delivery.partition for delivery in batch}]
-            await self._persistence.commit([*held, *writes], traffic=Traffic.RELAY)
+            await self._persistence.commit([*held, *writes], traffic=Traffic.BOOKKEEPING)
         except Conflict:
             # Somebody else acts for a partition of ours: the events are sent again, by whoever holds it now.
             self._shares.doubt()
@@ -298,7 +298,7 @@ class TaskRelay:
 
     async def _change(self, task: Delivery) -> bool:
         try:
-            await self._persistence.commit([Replace(task, task.token - 1)], traffic=Traffic.RELAY)
+            await self._persistence.commit([Replace(task, task.token - 1)], traffic=Traffic.BOOKKEEPING)
         except Conflict:
             return False  # a performer or another relay was first
         return True

@@ -1,7 +1,7 @@
 """Which partitions this process may act for, by leases."""
 
 import asyncio
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from ports.clock import Clock
@@ -32,7 +32,7 @@ class LeasedShares(Shares):
         self._side: str | None = None
         self._renewed_at = float("-inf")
 
-    async def hold(self, side: str, *, keep: Collection[int] = ()) -> Mapping[int, int]:
+    async def hold(self, side: str) -> Mapping[int, int]:
         if side == self._side and self._clock.monotonic() - self._renewed_at < RENEW_SECONDS:
             return self._held
         renewed_at = self._clock.monotonic()
@@ -46,10 +46,7 @@ class LeasedShares(Shares):
         await self._leases.take([me], holder=self._member, seconds=LEASE_SECONDS)
         members = await self._leases.holders(f"{self._role}/member/")
         place = members.index(self._member) if self._member in members else 0
-        kept = self._held.keys() & set(keep)
-        ours = [
-            name for name, number in self._names.items() if number % max(1, len(members)) == place or number in kept
-        ]
+        ours = [name for name, number in self._names.items() if number % max(1, len(members)) == place]
         excess = [f"{self._role}/{number}" for number in self._held if f"{self._role}/{number}" not in ours]
         if excess:
             await self._leases.release(excess, holder=self._member)

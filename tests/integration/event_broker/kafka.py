@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete  # type: ignore[import-untyped]
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType  # type: ignore[import-untyped]
-from aiokafka.errors import OffsetOutOfRangeError  # type: ignore[import-untyped]
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError  # type: ignore[import-untyped]
 
 from adapters.event_broker.kafka.broker import KafkaEventBroker
 from adapters.event_broker.kafka.subscription import KafkaSubscription
@@ -210,9 +210,12 @@ def second_node(first: Kafka, folder: Path) -> Iterator[None]:
 
 
 async def replicas(servers: str, topic: str) -> set[int]:
-    """How many replicas of its partitions are in sync."""
-    async with an_admin(servers) as admin:
-        (row,) = await admin.describe_topics([topic])
+    """How many replicas of its partitions are in sync; none when it cannot be told now."""
+    try:
+        async with an_admin(servers) as admin:
+            (row,) = await admin.describe_topics([topic])
+    except KafkaError:
+        return set()
     return {len(partition["isr"]) for partition in row["partitions"]}
 
 

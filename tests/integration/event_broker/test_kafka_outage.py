@@ -71,7 +71,7 @@ class TestKafkaOutage(EventBrokerOutageContract):
 async def broker(server: Kafka) -> AsyncIterator[KafkaEventBroker]:
     broker = a_broker(server.address, seconds=3)
     await broker.start()
-    await broker.declare(["order_events"], "crossdock")
+    await until(True, lambda: is_declared(broker))  # a server that has just come back may not be ready
     yield broker
     await broker.stop()
 
@@ -170,7 +170,7 @@ async def test_nothing_is_left_of_a_broker_that_was_stopped_in_an_outage(server:
     before = asyncio.all_tasks()
     broker = a_broker(server.address, seconds=2)
     await broker.start()
-    await broker.declare(["order_events"], "crossdock")
+    await until(True, lambda: is_declared(broker))
     members = [broker.subscribe(["order_events"], "crossdock") for _ in range(2)]
     await broker.publish([a_message(topic="order_events")])
     with suppress(TimeoutError):
@@ -186,13 +186,21 @@ async def test_nothing_is_left_of_a_broker_that_was_stopped_in_an_outage(server:
             await asyncio.wait(left, timeout=1)
 
 
-async def test_what_too_few_replicas_would_have_is_not_confirmed(server: Kafka, tmp_path: Path) -> None:
+@pytest.fixture
+async def broker_of_two(server: Kafka) -> AsyncIterator[KafkaEventBroker]:
     broker = a_broker(server.address, seconds=3, replication_factor=2)
-    topic = broker._prefix + "order_events"
     await broker.start()
+    yield broker
+    await broker.stop()
+
+
+async def test_what_too_few_replicas_would_have_is_not_confirmed(
+    broker_of_two: KafkaEventBroker, server: Kafka, tmp_path: Path
+) -> None:
+    broker, topic = broker_of_two, broker_of_two._prefix + "order_events"
     with second_node(server, tmp_path / "second"):
         await until(2, lambda: nodes(server.address))
-        await broker.declare(["order_events"], "crossdock")
+        await until(True, lambda: is_declared(broker))
         await configure(server.address, topic, {"min.insync.replicas": "2"})
         await until({2}, lambda: replicas(server.address, topic))
         await confirmed(broker, a_message(topic="order_events"))
@@ -204,7 +212,14 @@ async def test_what_too_few_replicas_would_have_is_not_confirmed(server: Kafka, 
     assert "replicas" in str(outcome)
     await configure(server.address, topic, {"min.insync.replicas": "1"})
     await confirmed(broker, a_message(topic="order_events"))
-    await broker.stop()
+
+
+async def is_declared(broker: KafkaEventBroker) -> bool:
+    try:
+        await broker.declare(["order_events"], "crossdock")
+    except Unavailable:
+        return False
+    return True
 
 
 async def until(wanted: object, look: Callable[[], Awaitable[object]]) -> None:

@@ -96,7 +96,10 @@ async def test_a_takeover_waits_for_who_still_holds_the_lease_in_its_commit(
     fence = (await one.leases.take(["relay/0"], holder="a", seconds=0.3))["relay/0"]
     async with holding(sql, LOCK_DELIVERY, row.id):
         marking = await waits(
-            sql, one.commit([HoldLease("relay/0", "a", fence), change(row, row.sent("b", NOON))], traffic=Traffic.RELAY)
+            sql,
+            one.commit(
+                [HoldLease("relay/0", "a", fence), change(row, row.sent("b", NOON))], traffic=Traffic.BOOKKEEPING
+            ),
         )
         taking = await waits(sql, other.leases.take(["relay/0"], holder="b", seconds=10))
         await sql.execute("SELECT pg_sleep(0.3)")  # the lease runs out
@@ -190,7 +193,7 @@ async def test_nothing_stays_blocked_or_goes_past_a_dead_one_whatever_meets(
         died = dead(head)
 
         async def die_and_be_replayed(head: Delivery = head, died: Delivery = died) -> None:
-            await one.commit([change(head, died), Block(key_of(head))], traffic=Traffic.RELAY)
+            await one.commit([change(head, died), Block(key_of(head))], traffic=Traffic.BOOKKEEPING)
             await one.commit([change(died, died.replayed(NOON)), Unblock(key_of(head))])
 
         await asyncio.gather(

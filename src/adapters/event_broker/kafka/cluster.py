@@ -239,7 +239,7 @@ class KafkaCluster:
     async def _ask(self, request: Any, node: int | None = None) -> Any:
         client = await self._clients.get(seconds=self._seconds)
         try:
-            return await client.send(client.get_random_node() if node is None else node, request)
+            return await client.send(_any_node(client) if node is None else node, request)
         except BaseException:
             # No answer came, or it did not come in time: the next question goes by another connection.
             self._forget()
@@ -263,6 +263,13 @@ async def _steadily(ask: Callable[[], Awaitable[Answer]]) -> Answer:
             kafka.KafkaStorageError,
         ):
             await asyncio.sleep(RETRY_BACKOFF)
+
+
+def _any_node(client: AIOKafkaClient) -> int:
+    node: int | None = client.get_random_node()
+    if node is None:
+        raise kafka.MetadataEmptyBrokerList("no broker of the cluster is ready")
+    return node
 
 
 def _all_of(leaders: Mapping[str, Mapping[int, int]]) -> list[TopicPartition]:

@@ -23,6 +23,7 @@ SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 CLIENT_ID: Final = "crossdock"
 RETRY_BACKOFF: Final = 0.2  # seconds between the retries that aiokafka makes by itself
 REASON_SECONDS: Final = 2.0  # to find out why no server could be reached
+MADE_SECONDS: Final = 2.0  # for what is being made when it is not wanted any more
 LET_GO_SECONDS: Final = 30.0  # for what closes in the background
 
 Client = TypeVar("Client")
@@ -172,25 +173,27 @@ class Kept(Generic[Client]):
         self._close = close
         self._farewells = farewells
         self._making: asyncio.Task[Client] | None = None
-        self._is_open = False
+        self._closed: asyncio.Future[None] | None = None
 
     def open(self) -> None:
         """From now on it may be made."""
-        self._is_open = True
+        self._closed = asyncio.get_running_loop().create_future()
 
     async def get(self, *, seconds: float) -> Client:
         """The client; `Unavailable` when it is not there in time. It goes on being made meanwhile."""
-        if not self._is_open:
+        closed = self._closed
+        if closed is None or closed.done():
             raise Unavailable("the connection to Kafka is not started")
         if self._making is None:
             self._making = asyncio.create_task(self._make())
             self._making.add_done_callback(_look_at)
         making = self._making
-        done, _ = await asyncio.wait({making}, timeout=seconds)
-        if not done:
-            raise Unavailable(f"Kafka did not answer within {seconds:.1f} s")
-        if making.cancelled():
+        either: set[asyncio.Future[Any]] = {making, closed}
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if closed.done():
             raise Unavailable("the connection to Kafka was closed")
+        if not making.done():
+            raise Unavailable(f"Kafka did not answer within {seconds:.1f} s")
         if making.exception() is not None and self._making is making:
             self._making = None  # the next call tries again
         return making.result()
@@ -198,21 +201,25 @@ class Kept(Generic[Client]):
     def throw_away(self, client: Client) -> None:
         """The next call makes another."""
         making = self._making
-        if making is not None and making.done() and not making.cancelled() and making.result() is client:
+        if making is not None and making.done() and making.exception() is None and making.result() is client:
             self._making = None
             self._farewells.let_go(self._close(client))
 
     async def close(self) -> None:
         """Let go of it; until it is opened again there is none."""
-        self._is_open = False
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
         making, self._making = self._making, None
-        if making is None:
-            return
-        if not making.done():
-            making.cancel()
-            await asyncio.wait({making})
+        if making is not None:
+            self._farewells.let_go(self._close_made(making))
+
+    async def _close_made(self, making: "asyncio.Task[Client]") -> None:
+        # aiokafka leaves a connection open when it is cancelled in the midst of its first questions.
+        await asyncio.wait({making}, timeout=MADE_SECONDS)
+        making.cancel()
+        await asyncio.wait({making})
         if not making.cancelled() and making.exception() is None:
-            self._farewells.let_go(self._close(making.result()))
+            await self._close(making.result())
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:

@@ -196,7 +196,8 @@ async def end_producer(producer: AIOKafkaProducer) -> None:
     abort(producer.client)
     if tasks:
         await asyncio.wait(tasks)
-    batches = [*waiting._pending_batches, *chain.from_iterable(waiting._batches.values())]  # noqa: SLF001
+    batches = {*waiting._pending_batches, *chain.from_iterable(waiting._batches.values())}  # noqa: SLF001
+    waiting._pending_batches.update(batches)  # noqa: SLF001 - from where a batch that ends is taken away
     waiting.fail_all(ProducerClosed())
     for batch in batches:
         _look_at(batch._drain_waiter)  # noqa: SLF001

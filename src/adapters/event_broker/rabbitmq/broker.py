@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from weakref import WeakSet
@@ -74,7 +75,7 @@ class RabbitMqEventBroker(EventBroker):
         A cluster that was wiped and got its old name back is not told from its former self: over AMQP there is nothing
         to tell it by. The relay finds out in its own way, when nothing of what it sent arrives.
         """
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         with translated("asking which broker it is"):
             async with asyncio.timeout(ANSWER_SECONDS):
                 connection = await self._asking.connection(seconds=ANSWER_SECONDS)

@@ -72,7 +72,7 @@ class Connection:
     @property
     def properties_most(self) -> int:
         """Bytes that the properties of a message may have: they share a frame with its size."""
-        return int(self._pika.params.frame_max) - FRAME_HEADER_SIZE - _SIZE_OF_HEADER - 1
+        return int(self._pika.params.frame_max - FRAME_HEADER_SIZE - _SIZE_OF_HEADER - 1)
 
     @property
     def cluster(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -107,7 +108,7 @@ class RabbitMqSubscription(Subscription):
         )
 
     def _take(self, limit: int) -> list[Batch]:
-        if asyncio.get_running_loop().time() > self._sure_until:
+        if time.monotonic() > self._sure_until:
             return []  # we may have been stopped for a while, and others have what was ours
         return [
             Batch(partition.topic, partition.number, messages, partition.in_hand)
@@ -128,7 +129,7 @@ class RabbitMqSubscription(Subscription):
                 log.exception("receiving failed and goes on")
                 self._trouble = Unavailable(f"receiving from RabbitMQ failed: {error}")
                 self._news.set()
-            await asyncio.sleep(random.uniform(0.1, 1) * APART_SECONDS)  # noqa: S311
+            await asyncio.sleep(_apart())
 
     async def _consume(self) -> None:
         """Consume while the connection lasts."""
@@ -136,9 +137,11 @@ class RabbitMqSubscription(Subscription):
         lost = asyncio.ensure_future(connection.lost())
         lost.add_done_callback(lambda _: self._work.set())
         try:
-            self._is_declared = False
+            await self._declare(connection)
             while connection.is_open:
-                await self._declare(connection)
+                if not self._is_declared:
+                    await asyncio.sleep(_apart())
+                    await self._declare(connection)
                 await self._ask(self._identity(connection))
                 await self._follow(connection)
                 with suppress(TimeoutError):
@@ -153,10 +156,9 @@ class RabbitMqSubscription(Subscription):
             await connection.close()
 
     async def _declare(self, connection: Connection) -> None:
-        if not self._is_declared:
-            async with asyncio.timeout(DECLARE_SECONDS):
-                await self._topology.declare(connection, self._topics, self.group)
-            self._is_declared = True
+        self._is_declared = True  # before, as a queue may vanish meanwhile
+        async with asyncio.timeout(DECLARE_SECONDS):
+            await self._topology.declare(connection, self._topics, self.group)
 
     async def _ask(self, side: str) -> None:
         """Which partitions are ours now.
@@ -164,7 +166,7 @@ class RabbitMqSubscription(Subscription):
         Nothing is kept from others for being in hand: of a busy partition something always is, and whoever joins would
         get nothing. The other's consumer may wait at the queue meanwhile, which has one active consumer at a time.
         """
-        asked_at = asyncio.get_running_loop().time()
+        asked_at = time.monotonic()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 self._held = frozenset(await self._shares.hold(side))
@@ -179,7 +181,7 @@ class RabbitMqSubscription(Subscription):
 
     async def _follow(self, connection: Connection) -> None:
         """Open a consumer for each partition that is ours, and close those of others."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         missing = []
         for partition in self._partitions:
             is_overdue = partition.in_hand is not None and now - partition.in_hand.since > IN_HAND_SECONDS
@@ -200,3 +202,8 @@ class RabbitMqSubscription(Subscription):
         """The server has ended a consumer: its queue may be gone."""
         self._is_declared = False
         self._work.set()
+
+
+def _apart() -> float:
+    """Seconds before the next attempt: members that lost the same thing do not return in step."""
+    return random.uniform(0.1, 1) * APART_SECONDS  # noqa: S311

@@ -42,7 +42,7 @@ class Announcements:
     def start(self) -> None:
         """Begin, if there is anything to do yet."""
         self._open = True
-        if self._listener is not None:
+        if self._listener is not None or self._pending:
             self._run()
 
     async def stop(self) -> None:

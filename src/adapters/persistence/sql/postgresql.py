@@ -28,8 +28,9 @@ READERS = 8
 STOP_SECONDS = 5.0
 CLOCK_SECONDS = 10.0
 SLOW_SECONDS = 0.5  # an answer that took longer says too little about the time
+NOT_AWAITED = {"synchronous_commit": "off"}
 # How many units of work one statement takes. A relay's unit is itself a whole batch.
-_MOST_UNITS = {Traffic.REQUEST: 128, Traffic.CONSUMER: 256, Traffic.RELAY: 256}
+_MOST_UNITS = {Traffic.REQUEST: 128, Traffic.CONSUMER: 512, Traffic.BOOKKEEPING: 512}
 
 
 class PostgresqlPersistence(Persistence):
@@ -49,6 +50,8 @@ class PostgresqlPersistence(Persistence):
         readers: int = READERS,
     ) -> None:
         self._server = Server(url)
+        # What bookkeeping loses in a crash of the server is done again, so it need not wait for the disk.
+        self._servers = {**dict.fromkeys(Traffic, self._server), Traffic.BOOKKEEPING: Server(url, NOT_AWAITED)}
         self._clock = clock
         self._set_time = set_time
         self._most_readers = readers
@@ -66,7 +69,7 @@ class PostgresqlPersistence(Persistence):
 
     async def start(self) -> None:
         self._readers = Connections(self._server, self._most_readers)
-        self._writers = {traffic: PostgresqlWriter(self._server) for traffic in Traffic}
+        self._writers = {traffic: PostgresqlWriter(self._servers[traffic]) for traffic in Traffic}
         try:
             check_revision(await self._reads.run(stored_revision))
             await asyncio.gather(*(writer.open(CONNECT_SECONDS) for writer in self._writers.values()))

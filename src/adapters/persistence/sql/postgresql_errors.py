@@ -118,7 +118,7 @@ def is_lost(error: BaseException) -> bool:
         return False
     if isinstance(error, exceptions.PostgresError):
         code = getattr(error, "sqlstate", None) or ""
-        return code[:2] in {"08", "XX"} or code in {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
+        return code[:2] == "08" or code in {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
     return True
 
 

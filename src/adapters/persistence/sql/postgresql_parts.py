@@ -191,7 +191,8 @@ def statement(names: frozenset[str], *, alone: bool, tidy: bool) -> str:
     """The statement of these parts. Its parameters: writer and number of the receipt, then the columns of each part.
 
     What a part returns is counted in the order of the parts, and counting it does it: the engine runs what nobody asks
-    for at the end, in no order of ours. ``alone``: nobody else records meanwhile. ``tidy``: older receipts are dropped.
+    for at the end, in no order of ours. ``alone``: nobody else records meanwhile. ``tidy``: receipts are dropped that
+    no statement can be waiting for any more.
     """
     writing: list[str] = []
     asking: list[str] = []
@@ -224,5 +225,8 @@ def statement(names: frozenset[str], *, alone: bool, tidy: bool) -> str:
         asking.insert(0, "(SELECT dead FROM gate)")
     writing.append("receipt AS (INSERT INTO receipts (writer, number) VALUES ($1, $2))")
     if tidy:
-        writing.append("tidied AS (DELETE FROM receipts WHERE writer = $1 AND number < $2 - 1)")
+        writing.append(
+            "tidied AS (DELETE FROM receipts WHERE writer = $1 AND number < $2"
+            " AND given_at < clock_timestamp() - interval '1 minute')"
+        )
     return f"WITH {', '.join(writing)} SELECT {', '.join(asking) or '1'}"

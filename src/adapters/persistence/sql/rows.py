@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ Row = tuple[Any, ...]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_EXACT_BELOW = 2**33 * 1_000_000  # seconds up to here, the year 2242, are exact to a microsecond as a float
 _EXACT_AS_FLOAT = 4_000_000_000_000_000  # the year 2096: until then a double tells microseconds apart
 
 
@@ -83,14 +85,18 @@ def order_of(row: Row) -> Order:
         user_id=UUID(user_id),
         status=OrderStatus(status),
         currency=currency,
-        lines=tuple(
-            OrderLine(sku, quantity, Money(Decimal(price), currency)) for sku, quantity, price in json.loads(lines)
-        ),
+        lines=tuple(_line(sku, quantity, price, currency) for sku, quantity, price in json.loads(lines)),
         total=Money(Decimal(total), currency),
         created_at=from_micros(created_at),
         confirmed_at=_maybe_from(confirmed_at),
         version=version,
     )
+
+
+@lru_cache(8192)
+def _line(sku: str, quantity: int, price: str, currency: str) -> OrderLine:
+    # Articles are ordered again and again, and checking one takes a while.
+    return OrderLine(sku, quantity, Money(Decimal(price), currency))
 
 
 # What a delivery is, and after it what changes about it.
@@ -199,11 +205,15 @@ def changing_row(delivery: Delivery) -> Row:
     )
 
 
+_LANES = {lane.value: lane for lane in Lane}
+_STATES = {state.value: state for state in State}
+
+
 def delivery_of(row: Row) -> Delivery:
     """From the order of `DELIVERY_COLUMNS`, with the position behind."""
     return Delivery(
         id=row[0],
-        lane=Lane(row[1]),
+        lane=_LANES[row[1]],
         name=row[2],
         topic=row[3],
         subject=row[4],
@@ -213,7 +223,7 @@ def delivery_of(row: Row) -> Delivery:
         body=row[9],
         recorded_at=from_micros(row[10]),
         due_at=from_micros(row[11]),
-        state=State(row[12]),
+        state=_STATES[row[12]],
         token=row[13],
         attempts=row[14],
         holder=row[15],

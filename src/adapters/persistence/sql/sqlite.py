@@ -27,7 +27,7 @@ from ports.persistence import Leases, Persistence, Traffic, Write
 STOP_SECONDS = 5.0
 READERS = 2
 # How many units of work one transaction takes. A relay's unit is itself a whole batch.
-_MOST_UNITS = {Traffic.REQUEST: 128, Traffic.CONSUMER: 256, Traffic.RELAY: 256}
+_MOST_UNITS = {Traffic.REQUEST: 128, Traffic.CONSUMER: 256, Traffic.BOOKKEEPING: 256}
 
 T = TypeVar("T")
 Question = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
