@@ -38,10 +38,10 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
         if role is not Role.WORKER:  # it is the other end of the queue
             parts.append(container.task_queue())
         for part in parts:
+            if hasattr(part, "stop"):  # also what could not start may have begun to
+                stack.push_async_callback(_bounded, part.stop, grace)
             if hasattr(part, "start"):
                 await part.start()
-            if hasattr(part, "stop"):
-                stack.push_async_callback(_bounded, part.stop, grace)
         yield
 
 

@@ -249,7 +249,9 @@ class TaskRelay:
         if not refused:
             self._outage.over()
             return True
-        later = self._clock.now() + timedelta(seconds=self._outage.next_delay(None))
+        delay = self._outage.next_delay(None)
+        log.warning("%d of %d tasks not taken, again in %.1f s: %s", len(refused), len(handed), delay, refused[0][1])
+        later = self._clock.now() + timedelta(seconds=delay)
         await together(
             self._change(
                 task.died(reason(outcome), now, attempts=task.attempts + 1)

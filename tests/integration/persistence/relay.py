@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 
 class Relay:
@@ -19,7 +19,7 @@ class Relay:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
         """The port to talk to instead."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -28,20 +28,32 @@ class Relay:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        both = [
-            asyncio.ensure_future(self._pass(reader, up_writer, asking=True)),
-            asyncio.ensure_future(self._pass(up_reader, writer, asking=False)),
-        ]
-        self._tasks.update(both)
+        writers = [writer]
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
+            writers.append(up_writer)
+            both = [
+                asyncio.create_task(self._pass(reader, up_writer, asking=True)),
+                asyncio.create_task(self._pass(up_reader, writer, asking=False)),
+            ]
+            try:
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in both:
+                    task.cancel()
+                await asyncio.gather(*both, return_exceptions=True)
         finally:
-            for task in both:
-                task.cancel()
-            for each in (writer, up_writer):
+            for each in writers:
                 each.transport.abort()
+            for each in writers:
+                with suppress(OSError):
+                    await each.wait_closed()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asking: bool) -> None:
         while data := await reader.read(65_536):

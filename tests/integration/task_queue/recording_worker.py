@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+from kombu.connection import Connection
+
 from adapters.task_queue.celery import CeleryTaskQueue
 from tests.builders import a_task
 
@@ -26,6 +28,12 @@ def _record(ids: Sequence[tuple[str, int]]) -> None:
     lines = "".join(f"{task_id} {token}\n" for task_id, token in ids)
     with Path(os.environ[_FILE]).open("a") as file:
         file.write(f"{lines}\n")  # an empty line after each message
+
+
+def forget_queue(broker_url: str, queue: str) -> None:
+    """Leave no queue behind on a broker that others use as well."""
+    with Connection(broker_url, connect_timeout=5) as connection:  # type: ignore[no-untyped-call]
+        connection.default_channel.queue_delete(queue)
 
 
 class RecordingWorker:

@@ -10,7 +10,7 @@ from ports.task_queue import TaskQueue
 from tests.builders import a_task
 from tests.contracts.task_queue import TaskQueueContract
 from tests.integration.task_queue.cases import CeleryCases
-from tests.integration.task_queue.recording_worker import RecordingWorker
+from tests.integration.task_queue.recording_worker import RecordingWorker, forget_queue
 
 
 def a_queue_name() -> str:
@@ -21,12 +21,14 @@ def a_queue_name() -> str:
 def redis_worker(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingWorker]:
     with RecordingWorker(redis_url, a_queue_name(), tmp_path_factory.mktemp("redis")) as worker:
         yield worker
+    forget_queue(redis_url, worker.queue)
 
 
 @pytest.fixture(scope="module")
 def rabbitmq_worker(rabbitmq_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingWorker]:
     with RecordingWorker(rabbitmq_url, a_queue_name(), tmp_path_factory.mktemp("rabbitmq")) as worker:
         yield worker
+    forget_queue(rabbitmq_url, worker.queue)
 
 
 class MoreThanTheContract(CeleryCases):

@@ -16,9 +16,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from prove.process import Process
 from tests.integration.crashes.service import Service
+from tests.integration.task_queue.recording_worker import forget_queue
+from tests.services import private
+from tools.services.postgresql import PostgreSQL
 
 PATIENCE_SECONDS = 90.0
 
@@ -26,7 +30,7 @@ PATIENCE_SECONDS = 90.0
 class Pair:
     """A service that hands its tasks to Celery, and workers that perform them."""
 
-    def __init__(self, folder: Path, broker_url: str, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, broker_url: str, stack: ExitStack, **more: str) -> None:
         self._folder = folder
         self._stack = stack
         self.settings = {
@@ -35,11 +39,17 @@ class Pair:
             "CELERY_BROKER_URL": broker_url,
             "CROSSDOCK_TOPIC_PREFIX": f"test-{secrets.token_hex(4)}.",
             "CROSSDOCK_RETRY_DELAY": "0.1",
-            "CROSSDOCK_MAX_ATTEMPTS": "3",
+            "CROSSDOCK_MAX_ATTEMPTS": "2",
             "CROSSDOCK_LOG_FORMAT": "json",
             "CROSSDOCK_WEATHER": "sample",
+            **more,
         }
+        stack.callback(forget_queue, broker_url, self.queue)
         self.service = stack.enter_context(Service(folder, **self.settings))
+
+    @property
+    def queue(self) -> str:
+        return f"{self.settings['CROSSDOCK_TOPIC_PREFIX']}crossdock.tasks"
 
     def worker(self, *options: str, **more: str) -> Process:
         """A running worker."""
@@ -160,7 +170,7 @@ def test_a_child_that_is_killed_again_and_again_costs_its_own_task_alone(redis_p
     until(lambda: len(redis_pair.desk()) == 1, worker.tail)
 
     (dead,) = redis_pair.desk()
-    assert (dead["lane"], dead["attempts"]) == ("task", 3)
+    assert (dead["lane"], dead["attempts"]) == ("task", 2)
     assert "process" in str(dead["reason"])
     assert worker.is_alive
     assert mails(worker) == Counter()
@@ -214,6 +224,61 @@ def test_sigterm_ends_also_a_worker_whose_child_hangs(redis_pair: Pair) -> None:
     assert worker.end() == 0
 
     until(lambda: not any(child.alive for child in children), worker.tail)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_worker_without_its_broker_goes_on_trying_and_ends_when_told(scheme: str, tmp_path: Path) -> None:
+    settings = {
+        "DATABASE_URL": "sqlite:///crossdock.db",
+        "CROSSDOCK_TASK_QUEUE": "celery",
+        "CELERY_BROKER_URL": f"{scheme}://user:canary-5f3a9c@127.0.0.1:1/0",
+        "CELERY_RESULT_BACKEND": "redis://:canary-5f3a9c@127.0.0.1:1/0",
+        "CROSSDOCK_LOG_LEVEL": "debug",
+    }
+    with ExitStack() as stack:
+        worker = Process(tmp_path, "worker", settings=settings)
+        migrated = Process(tmp_path, "migrate", settings=settings).spawn()
+        assert migrated.process.wait(60) == 0
+        stack.callback(worker.close)
+        worker.spawn()
+        until(lambda: worker.log.count("Cannot connect to") >= 3, worker.tail)
+
+        assert worker.end() == 0
+
+        assert "canary" not in worker.log
+
+
+# --- a database that goes away ----------------------------------------------------------------------------------------
+
+
+def test_what_comes_while_the_database_is_away_is_kept_and_performed_when_it_is_back(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """A worker that cannot look at the rows does not empty the queue for nothing."""
+    with private(PostgreSQL) as server, ExitStack() as stack:
+        pair = Pair(tmp_path, redis_url, stack, DATABASE_URL=server.address)
+        worker = pair.worker("--concurrency", "1")
+        addresses = pair.register(1)
+        until(lambda: recipients(worker) == addresses, worker.tail)
+        worker.freeze()
+        addresses |= pair.register(5)
+        until(lambda: length_of(redis_url, pair.queue) > 0, pair.service.tail)
+        server.kill()
+
+        worker.thaw()
+        until(lambda: "cannot be looked up" in worker.log, worker.tail)
+        server.start()
+
+        until(lambda: recipients(worker) == addresses, worker.tail)
+        assert pair.desk() == []
+        assert worker.end() == 0
+
+
+def length_of(redis_url: str, queue: str) -> int:
+    with redis.Redis.from_url(redis_url) as client:
+        length = client.llen(queue)
+        assert isinstance(length, int)
+        return length
 
 
 # --- bad settings -----------------------------------------------------------------------------------------------------
