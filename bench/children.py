@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
 CROSSDOCK = Path(sys.executable).with_name("crossdock")
@@ -71,6 +71,15 @@ def module(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", name, *arguments]
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that works and answers nobody."""
+
+    pid: int
+    seconds_to_ready: float
+    resident_mib: float  # of it and all its children
+
+
 @contextmanager
 def serving(
     command: Sequence[str], *, folder: Path, port: int, environ: Mapping[str, str] | None = None, path: str = "/livez"
@@ -79,19 +88,56 @@ def serving(
 
     It works in ``folder``, where its log goes too.
     """
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    of_here = {} if command[0] == str(CROSSDOCK) else {"PYTHONPATH": str(ROOT)}
     log = folder / f"{port}.log"
     with log.open("wb") as out:
         began = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, env={**kept, **of_here, **(environ or {})}, stdout=out, stderr=out
-        )
+        process = _spawned(command, folder, environ, out)
         try:
             _until_answered(process, port, path, began + START_SECONDS, log)
             yield Child(process.pid, port, time.perf_counter() - began, _resident_mib(process.pid))
         finally:
             _end(process)
+
+
+@contextmanager
+def working(
+    command: Sequence[str], *, folder: Path, ready: bytes, environ: Mapping[str, str] | None = None
+) -> Iterator[Worker]:
+    """Run a process until the end of the block; it is at work when its log has ``ready``."""
+    log = folder / f"{free_port()}.log"
+    with log.open("wb") as out:
+        began = time.perf_counter()
+        process = _spawned(command, folder, environ, out)
+        try:
+            _until_said(process, ready, began + START_SECONDS, log)
+            taken = time.perf_counter() - began
+            yield Worker(process.pid, taken, sum(map(_resident_mib, family(process.pid))))
+        finally:
+            _end(process)
+
+
+def family(pid: int) -> list[int]:
+    """This process and all that descend from it."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        children = []
+    return [pid, *(each for child in children for each in family(int(child)))]
+
+
+def _spawned(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str] | None, out: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    of_here = {} if command[0] == str(CROSSDOCK) else {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=folder, env={**kept, **of_here, **(environ or {})}, stdout=out, stderr=out)
+
+
+def _until_said(process: "subprocess.Popen[bytes]", ready: bytes, deadline: float, log: Path) -> None:
+    while ready not in log.read_bytes():
+        if process.poll() is not None or time.perf_counter() > deadline:
+            raise DidNotStart(f"{process.args!r} did not say {ready!r}:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(POLL_SECONDS)
 
 
 def _until_answered(process: "subprocess.Popen[bytes]", port: int, path: str, deadline: float, log: Path) -> None:

@@ -38,6 +38,7 @@ class Load:
     warm_up: float
     keep_ids: bool = False
     connections: int = CONNECTIONS
+    last_answers: float = LAST_ANSWERS_SECONDS  # to wait for, when the time is over
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Answers:
 
 def send(load: Load) -> Answers:
     """Run the generator as a child process."""
-    bound = load.warm_up + load.seconds + LAST_ANSWERS_SECONDS + 10
+    bound = load.warm_up + load.seconds + load.last_answers + 10
     done = subprocess.run(
         [sys.executable, "-m", "bench.load"],
         input=json.dumps(asdict(load)),
@@ -206,7 +207,7 @@ async def _generate(load: Load) -> Answers:
     loop.call_later(load.warm_up, run.begin)
     loop.call_later(load.warm_up + load.seconds, run.end)
     try:
-        async with asyncio.timeout(load.warm_up + load.seconds + LAST_ANSWERS_SECONDS):
+        async with asyncio.timeout(load.warm_up + load.seconds + load.last_answers):
             await run.ended.wait()
     except TimeoutError:
         for _ in range(run.open):

@@ -13,7 +13,7 @@ CURRENCY = "EUR"
 def order_requests(users: Sequence[str]) -> list[bytes]:
     """A pool of orders of one to three lines, the same in every run."""
     chance = random.Random(20)
-    return [_post("/orders/", _order(chance, users)) for _ in range(ORDERS)]
+    return [post("/orders/", _order(chance, users)) for _ in range(ORDERS)]
 
 
 def weather_requests() -> list[bytes]:
@@ -38,7 +38,8 @@ def _order(chance: random.Random, users: Sequence[str]) -> object:
     return {"user_id": chance.choice(users), "currency": CURRENCY, "lines": lines}
 
 
-def _post(path: str, value: object) -> bytes:
+def post(path: str, value: object) -> bytes:
+    """With a JSON body."""
     body = json.dumps(value, separators=(",", ":")).encode()
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/json\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body

@@ -29,11 +29,11 @@ def table(outcome: Outcome, targets: Sequence[Target]) -> Iterator[str]:
     if machine["load_average"] > machine["cores"] / 4:
         yield "others are working on this machine: look at how far the rounds are apart before you look at a median"
     yield ""
-    yield from _aligned(_CELL_HEAD, [_cell_row(cell, rounds[cell.key]) for cell in outcome.cells])
+    yield from aligned(_CELL_HEAD, [_cell_row(cell, rounds[cell.key]) for cell in outcome.cells])
     yield ""
     yield from _remarks(outcome)
     yield ""
-    yield from _aligned(_TARGET_HEAD, [_target_row(target) for target in targets])
+    yield from aligned(_TARGET_HEAD, [_target_row(target) for target in targets])
     yield from _faults(rounds)
 
 
@@ -118,7 +118,8 @@ def _faults(rounds: Mapping[str, Sequence[Round]]) -> Iterator[str]:
                 yield f"cell {key}, round {number}: LEDGER: {fault}"
 
 
-def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table of text, its columns as wide as they have to be."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, ["─" * width for width in widths], *rows):
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()

@@ -43,7 +43,7 @@ def on_the_loop(path: str) -> FastAPI:
 
     @app.post("/orders/", status_code=201)
     async def create_order(wanted: NewOrder) -> Order:
-        order = _placed(wanted)
+        order = placed(wanted)
         database.execute(_INSERT, _row(order))
         return order
 
@@ -56,7 +56,7 @@ def in_threads(path: str) -> FastAPI:
 
     @app.post("/orders/", status_code=201)
     def create_order(wanted: NewOrder) -> Order:
-        order = _placed(wanted)
+        order = placed(wanted)
         row = _row(order)
         with one_at_a_time:
             database.execute(_INSERT, row)
@@ -71,7 +71,7 @@ def unstored() -> FastAPI:
 
     @app.post("/orders/", status_code=201)
     async def create_order(wanted: NewOrder) -> Order:
-        return _placed(wanted)
+        return placed(wanted)
 
     return app
 
@@ -98,7 +98,8 @@ def _open(path: str) -> sqlite3.Connection:
     return database
 
 
-def _placed(wanted: NewOrder) -> Order:
+def placed(wanted: NewOrder) -> Order:
+    """What is wanted, as it is stored and answered."""
     return Order(
         id=uuid4(),
         user_id=wanted.user_id,
