@@ -7,7 +7,6 @@ performed at once on it. With the pools ``solo`` and ``threads`` there is one su
 
 import asyncio
 import logging
-import os
 import sys
 import threading
 import warnings
@@ -25,6 +24,7 @@ from domain.delivery.loop import Loop
 from domain.delivery.perform import RENEW_SECONDS, Perform
 from entrypoints.cli_errors import load_settings, readable_errors
 from entrypoints.container import build
+from entrypoints.ending import end_at_the_latest
 from entrypoints.roles import Role, check
 from entrypoints.settings import Settings
 from entrypoints.startup import running, spare_the_collector, started
@@ -112,7 +112,7 @@ def _application(settings: Settings) -> Any:
         print("The worker is ready. Stop with Ctrl-C.", file=sys.stderr, flush=True)  # noqa: T201 - for who started it
 
     def told_to_end(**_: object) -> None:
-        _end_at_the_latest(grace)
+        end_at_the_latest(grace)
 
     def log_as_we_do(**_: object) -> None:
         """Being there keeps Celery from setting up its own logging; ours is set up already."""
@@ -127,22 +127,6 @@ def _application(settings: Settings) -> Any:
     ):
         signal.connect(receiver, weak=False)
     return queue.worker_app(performer.perform)
-
-
-def _end_at_the_latest(seconds: float) -> None:
-    """The net below everything: what has not ended by then is ended, and its processes with it.
-
-    Nothing is lost by it, since any process may die at any step.
-    """
-
-    def end() -> None:
-        log.warning("not everything had ended within the grace of CROSSDOCK_GRACE; what is left comes again")
-        logging.shutdown()
-        os._exit(0)
-
-    timer = threading.Timer(max(seconds - 0.5, 0.5), end)
-    timer.daemon = True
-    timer.start()
 
 
 # --- in each process --------------------------------------------------------------------------------------------------

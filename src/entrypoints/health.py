@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from domain.delivery.loop import Loop
 from ports.clock import Clock
 from ports.errors import PortError
 from ports.event_broker import EventBroker
@@ -14,6 +13,16 @@ from ports.persistence import Persistence
 CHECK_SECONDS = 2.0
 
 Status = Literal["ready", "degraded", "unavailable"]
+
+
+class Work(Protocol):
+    """What runs in this process for as long as it lives."""
+
+    name: str
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not get on now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class Health:
 
 
 class HealthCheck:
-    """Looks at storage, broker and the loops of this process.
+    """Looks at storage, broker and what this process works on besides answering.
 
     Without storage nothing can be served; without a broker everything is accepted and delivered later.
     """
@@ -34,7 +43,7 @@ class HealthCheck:
         self._persistence = persistence
         self._broker = broker
         self._clock = clock
-        self.loops: list[Loop] = []
+        self.works: list[Work] = []
 
     async def check(self) -> Health:
         """Ask all at once, within two seconds."""
@@ -42,8 +51,8 @@ class HealthCheck:
             _ask(self._persistence.ping, "unavailable"), _ask(self._broker.identity, "degraded")
         )
         checks = {"storage": storage, "event_broker": broker}
-        for loop in self.loops:
-            checks[loop.name] = {"status": "degraded" if loop.trouble else "ready", "detail": loop.trouble or ""}
+        for work in self.works:
+            checks[work.name] = {"status": "degraded" if work.trouble else "ready", "detail": work.trouble or ""}
         found = {check["status"] for check in checks.values()}
         status: Status = "unavailable" if "unavailable" in found else "degraded" if "degraded" in found else "ready"
         return Health(status, checks)

@@ -1,25 +1,21 @@
 """The processes: each plays one role from its start until it is told to end."""
 
 import asyncio
-import logging
-import os
 import secrets
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from entrypoints.container import Container, build, migrate_database
+from entrypoints.ending import end_at_the_latest
 from entrypoints.observability import configure_logging
 from entrypoints.roles import Role, check
 from entrypoints.settings import Settings
 from entrypoints.startup import pipeline, spare_the_collector, started
 from ports import crash_points
-
-log = logging.getLogger("crossdock")
 
 
 class StartError(Exception):
@@ -111,7 +107,7 @@ async def _answer(
         else:
             one_of_several()
         await serve(app, listener, grace=settings.server.grace / 2)
-        _end_at_the_latest(settings.server.grace / 2)
+        end_at_the_latest(settings.server.grace / 2)
     return 0
 
 
@@ -124,28 +120,12 @@ async def _work(container: Container, role: Role) -> int:
         spare_the_collector()
         _say(f"The {role} works. Stop with Ctrl-C.")
         await told.wait()
-        _end_at_the_latest(container.settings().server.grace)
+        end_at_the_latest(container.settings().server.grace)
     return 0
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it
-
-
-def _end_at_the_latest(seconds: float) -> None:
-    """The net below the bounds of all parts: what has not ended by then is ended.
-
-    Nothing is lost by it, since any process may die at any step.
-    """
-
-    def end() -> None:
-        log.warning("not everything had ended within the grace of CROSSDOCK_GRACE; what is left comes again")
-        logging.shutdown()
-        os._exit(0)
-
-    timer = threading.Timer(max(seconds - 0.5, 0.5), end)
-    timer.daemon = True
-    timer.start()
 
 
 @contextmanager

@@ -60,6 +60,7 @@ async def pipeline(container: Container, role: Role = Role.UP) -> AsyncIterator[
         loops[Lane.RECEIVED] = retry_loop(container)
         background.append(housekeeping_loop(container))
         works.append(container.receive().run())
+        container.health().works.append(container.receive())
     if role.performs(settings):
         background.append(Loop("renew", container.perform().renew, container.clock(), poll_seconds=RENEW_SECONDS))
     task_queue = container.task_queue()
@@ -83,7 +84,7 @@ async def pipeline(container: Container, role: Role = Role.UP) -> AsyncIterator[
     container.dead_letters().listeners.append(recorded)
     persistence.listen(wake)
     all_loops = [*loops.values(), *background]
-    container.health().loops.extend(all_loops)
+    container.health().works.extend(all_loops)
     try:
         async with running(*(loop.run() for loop in all_loops), *works):
             yield

@@ -43,6 +43,7 @@ BATCH_PRESSED = 2  # the same while many requests wait
 REMEMBERED = timedelta(days=30)  # how long the inbox knows what it has seen
 PARKED_MOST = 10_000  # messages of one group that we keep; beyond, the backlog stays in the broker
 RERUNS_MOST = 10  # of a reaction that read stale data
+TROUBLE_SECONDS = 20.0  # after a failure: twice as long as the longest pause before the next try
 REACTION_SECONDS = 45.0  # a reaction that hangs has failed, and does not hold its partition for ever
 NAME_MOST = 200  # characters of what others name things by; a longer name is known by its hash
 
@@ -93,6 +94,8 @@ class Receive:
     backlog stays in the broker.
     """
 
+    name = "consumer"
+
     def __init__(
         self,
         recording: Recording,
@@ -119,6 +122,16 @@ class Receive:
         self._noted: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what we took in hand, by partition
         self._suspects: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what another had when it ended
         self.passed_over = 0  # messages of types that are not ours
+        self._failure = ""
+        self._failed_at = float("-inf")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing was received a moment ago; None: all is well, or there is nothing."""
+        return self._failure if self._clock.monotonic() - self._failed_at < TROUBLE_SECONDS else None
+
+    def _note(self, failure: str) -> None:
+        self._failure, self._failed_at = failure, self._clock.monotonic()
 
     async def run(self) -> None:
         """Receive until cancelled; what is in hand then is finished first or comes again."""
@@ -127,11 +140,13 @@ class Receive:
             try:
                 await self._receive(outage)
             except Unavailable as error:
+                self._note(str(error))
                 delay = outage.next_delay(error.retry_after)
                 log.warning("the consumer waits %.1f s: %s", delay, error)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and is_told_to_end():
                     raise
+                self._note(f"{type(error).__name__}: see the log")
                 delay = outage.next_delay()
                 log.exception("the consumer failed and goes on in %.1f s", delay)
             await self._clock.sleep(delay)

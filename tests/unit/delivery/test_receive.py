@@ -899,3 +899,20 @@ async def test_members_that_join_and_leave_lose_and_double_nothing(
 
 async def _until(event: asyncio.Event) -> None:
     await event.wait()
+
+
+async def test_a_consumer_in_trouble_says_so_for_a_while(world: World) -> None:
+    """`/readyz` tells of it; a consumer that merely has nothing to do is in no trouble."""
+    broker = FlakyBroker(world.broker)
+    process = await world.process(broker=broker)
+    broker.raised["subscribe"] = Unavailable("the broker is away")
+    receiving = asyncio.create_task(process.receive.run())
+    await world.clock.advance(1)
+
+    assert process.receive.trouble == "the broker is away"
+
+    del broker.raised["subscribe"]
+    await world.clock.advance(30)
+    assert process.receive.trouble is None
+    receiving.cancel()
+    await asyncio.gather(receiving, return_exceptions=True)
