@@ -9,7 +9,7 @@ from ports.clock import Clock
 from ports.deliveries import Delivery
 from ports.persistence import Persistence
 
-RESEND_SECONDS = 60.0  # longer than what was given earlier may take longer to be claimed than what was given later
+RESEND_SECONDS = 20.0  # longer than what was given earlier may take longer to be claimed than what was given later
 RESEND_MOST = 600.0
 LOOK_SECONDS = 5.0
 MARK_SECONDS = 1.0

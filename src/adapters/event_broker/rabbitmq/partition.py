@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from pika.spec import Basic, BasicProperties  # type: ignore[import-untyped]
 from adapters.event_broker.rabbitmq.connection import Channel, Connection
 from adapters.event_broker.rabbitmq.wire import message_from
 from ports.message import Message
+
+log = logging.getLogger("crossdock.event_broker")
 
 PREFETCH = 200
 
@@ -102,7 +105,12 @@ class Consumer:
 
     def on_message(self, _: Any, delivery: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         """Called by pika, and never to raise: that would end the connection."""
-        self.waiting.append((delivery.delivery_tag, message_from(self._topic, properties, body)))
+        try:
+            message = message_from(self._topic, properties, body)
+        except Exception as error:  # what headers of others may lead to, nobody knows
+            log.warning("a message has headers that cannot be read (%r); it is received without any", error)
+            message = Message(topic=self._topic, attributes={}, body=body)
+        self.waiting.append((delivery.delivery_tag, message))
         self.unacknowledged += 1
         self._on_news()
 

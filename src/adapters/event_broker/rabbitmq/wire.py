@@ -21,6 +21,7 @@ PREFIX = "ce-"
 CONTENT_TYPE = "datacontenttype"
 TRACING = frozenset({"traceparent", "tracestate"})
 
+DEPTH_MOST = 32  # of headers that hold others
 _SHORT_MOST = 255  # bytes of a short string
 
 _HEADERS_AND_PERSISTENT = BasicProperties.FLAG_HEADERS | BasicProperties.FLAG_DELIVERY_MODE
@@ -117,13 +118,15 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _plain(value: Any) -> Any:
-    """Of JSON's own types alone."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Of JSON's own types alone, and not without end."""
     match value:
+        case dict() | list() if depth == DEPTH_MOST:
+            return "…"
         case dict():
-            return {_text(key): _plain(inner) for key, inner in value.items()}
+            return {_text(key): _plain(inner, depth + 1) for key, inner in value.items()}
         case list():
-            return [_plain(inner) for inner in value]
+            return [_plain(inner, depth + 1) for inner in value]
         case None | bool():
             return value
         case int():
