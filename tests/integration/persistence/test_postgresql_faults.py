@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from asyncpg import Connection, connect  # type: ignore[import-untyped]
+from asyncpg import Connection, connect, exceptions  # type: ignore[import-untyped]
 
 from adapters.persistence.sql.postgresql import PostgresqlPersistence
+from adapters.persistence.sql.postgresql_connections import Connections, Server
 from domain.model.user import User
 from ports.errors import Unavailable, Unknown
 from ports.persistence import AddOrder, AddUser, Record, Traffic, Write
@@ -47,6 +48,23 @@ async def outcome_of(attempt: Awaitable[object]) -> type[BaseException] | None:
     except (Unavailable, Unknown) as error:
         return type(error)
     return None
+
+
+async def test_a_connection_that_is_cut_off_between_two_steps_counts_as_lost(url: str) -> None:
+    """asyncpg prepares, is cut off, and then looks for a protocol that is gone: that is no fault of a program."""
+    connections = Connections(Server(url), 1)
+
+    async def cut_off() -> None:
+        async with connections.lend(5) as connection:
+            connection.terminate()
+            await connection._execute("SELECT 1", (), 0, None)  # an AttributeError
+
+    with pytest.raises(exceptions.ConnectionDoesNotExistError):
+        await cut_off()
+
+    async with connections.lend(5) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    await connections.close()
 
 
 # --- answers that are lost --------------------------------------------------------------------------------------------

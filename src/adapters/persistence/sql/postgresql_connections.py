@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
-from asyncpg import Connection, connect  # type: ignore[import-untyped]
+from asyncpg import Connection, connect, exceptions  # type: ignore[import-untyped]
 
 from adapters.persistence.sql.postgresql_errors import POSTGRESQL_ERRORS, is_lost, port_error
 from ports.errors import Rejected, Unavailable
@@ -87,6 +87,9 @@ class Connections:
             try:
                 yield connection
             except BaseException as error:
+                if isinstance(error, AttributeError) and connection.is_closed():
+                    # Cut off between two steps of asyncpg, which then asks nothing for an attribute.
+                    raise exceptions.ConnectionDoesNotExistError("the connection was cut off in use") from error
                 if not isinstance(error, POSTGRESQL_ERRORS):
                     connection.terminate()  # nobody knows what it is in the middle of
                 elif is_lost(error):
