@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import amqp.exceptions  # type: ignore[import-untyped]
 import celery.exceptions  # type: ignore[import-untyped]
 import kombu.exceptions
+import kombu.transport.redis
 import redis.exceptions
 from celery import Celery
 from celery.app.amqp import AMQP  # type: ignore[import-untyped]
@@ -67,6 +68,7 @@ WORK_SECONDS_MOST = 150
 _VISIBLE_AGAIN_SECONDS = 2 * WORK_SECONDS_MOST + 30  # one in hand, one waiting behind it
 _RECONNECT_SECONDS_MOST = 3.0
 _HEALTH_SECONDS = 5
+_NOTHING_CAME_SECONDS = WORK_SECONDS_MOST + 30.0  # in which any slot gets free
 
 Ids = Sequence[tuple[str, int]]
 
@@ -336,9 +338,67 @@ class _Once(Connection):
 class _Soon(Connection):
     """Connects again and again, and soon after the broker is back: kombu's own way waits up to half a minute."""
 
+    def get_transport_cls(self) -> Any:
+        kind = super().get_transport_cls()  # type: ignore[no-untyped-call]
+        return _Redis if kind is kombu.transport.redis.Transport else kind
+
     def _ensure_connection(self, *arguments: Any, **options: Any) -> Any:
         pauses = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": _RECONNECT_SECONDS_MOST}
         return super()._ensure_connection(*arguments, **options | pauses)  # type: ignore[no-untyped-call]
+
+
+class _RedisSlots(kombu.transport.redis.QoS):
+    """Frees the slot of a message also when Redis does not hear what became of it.
+
+    Kombu goes on after such an error and leaves the slot taken; with none free it never asks Redis for anything again,
+    and does not even notice that the connection is gone. The message comes again, and its row knows what is done.
+    """
+
+    came = 0
+
+    def append(self, message: Any, delivery_tag: Any) -> None:
+        self.came += 1
+        super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
+    def ack(self, delivery_tag: Any) -> None:
+        with self._freeing(delivery_tag):
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        with self._freeing(delivery_tag):
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _freeing(self, delivery_tag: Any) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._quick_ack(delivery_tag)
+            raise
+
+
+class _RedisChannel(kombu.transport.redis.Channel):
+    QoS = _RedisSlots
+
+
+class _Redis(kombu.transport.redis.Transport):
+    """Connects again when nothing came for long though something waits: the net below, whatever the reason."""
+
+    Channel = _RedisChannel
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]
+        self._came, self._waited = 0, False
+        loop.call_repeatedly(_NOTHING_CAME_SECONDS, self._look)
+
+    def _look(self) -> None:
+        channels = [channel for channel in self.channels if channel.active_queues]
+        came = sum(channel.qos.came for channel in channels)
+        sizes = (channel._size(queue) for channel in channels for queue in channel.active_queues)  # noqa: SLF001
+        waits = any(sizes)
+        if waits and self._waited and came == self._came:
+            raise redis.exceptions.ConnectionError(f"nothing came for {_NOTHING_CAME_SECONDS} s though something waits")
+        self._came, self._waited = came, waits
 
 
 class _Sending(AMQP):  # type: ignore[misc]

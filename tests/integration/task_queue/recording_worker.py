@@ -90,6 +90,11 @@ class RecordingWorker:
     def _ids(text: str) -> list[str]:
         return [line.split()[0] for line in text.splitlines() if line]
 
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text()
+
     async def catch_up(self, queue: CeleryTaskQueue) -> None:
         """Return when everything from before is performed, and forget it: it takes one message after the other."""
         marker = a_task()
@@ -97,7 +102,7 @@ class RecordingWorker:
             while list(await queue.enqueue([marker])) != [None]:  # noqa: ASYNC110 - it is another process
                 await asyncio.sleep(0.1)
             while marker.id not in self.ids:
-                assert self._process.poll() is None, self._log.read_text()
+                assert self._process.poll() is None, self.log
                 await asyncio.sleep(0.02)
         recorded = self._file.read_text()
         self._before = len(recorded)
