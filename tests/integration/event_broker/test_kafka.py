@@ -32,6 +32,7 @@ from tests.integration.event_broker.kafka import (
     partitions,
     receive,
     receive_until,
+    send_with_header_name,
     vanish,
 )
 from tools.services import addresses
@@ -233,6 +234,54 @@ async def test_what_others_send_comes_whatever_it_is(broker: KafkaEventBroker, k
         (b"", {}),
         (b"{}", {"id": "1", "subject": "\ufffd"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        (b"ce_\xff\xfe", {"id": "1", "source": "elsewhere", r"\xff\xfe": "x"}),
+        (b"\xed\xa0\x80", {"id": "1", "source": "elsewhere"}),
+    ],
+    ids=["an-attribute", "something-else"],
+)
+async def test_a_header_whose_name_is_no_utf_8_stops_nothing(
+    broker: KafkaEventBroker, kafka_servers: str, prefix: str, name: bytes, attributes: dict[str, str]
+) -> None:
+    """It comes in its place, with what can be read of it, and nobody joins again because of it."""
+    await broker.declare(["order_events"], "crossdock")
+    topic = prefix + "order_events"
+    member = broker.subscribe(["order_events"], "crossdock")
+    async with a_producer(kafka_servers) as foreign:
+        await foreign.send_and_wait(topic, b"before", partition=2)
+        messages = await receive(member, 1)
+        membership = member._membership
+
+        await send_with_header_name(kafka_servers, topic, b"it", name, partition=2)
+        await foreign.send_and_wait(topic, b"after", partition=2)
+        messages += await receive(member, 2)
+
+    assert [message.body for message in messages] == [b"before", b"it", b"after"]
+    assert messages[1].attributes == attributes
+    assert member._membership is membership
+    await become_caught_up(broker)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_what_is_compressed_comes(broker: KafkaEventBroker, kafka_servers: str, prefix: str, codec: str) -> None:
+    """By who sends it, and by a topic that is set to, so that what we send ourselves is."""
+    await broker.declare(["order_events"], "crossdock")
+    topic = prefix + "order_events"
+    member = broker.subscribe(["order_events"], "crossdock")
+    async with a_producer(kafka_servers, compression_type=codec) as foreign:
+        await foreign.send_and_wait(topic, b"x" * 10_000, partition=2)
+    await configure(kafka_servers, topic, {"compression.type": codec})
+    message = a_message(topic="order_events")
+
+    assert list(await broker.publish([message])) == [None]
+
+    received = await receive(member, 2)
+    assert message in received
+    assert b"x" * 10_000 in [each.body for each in received]
 
 
 async def test_a_record_larger_than_what_is_fetched_at_once_comes_all_the_same(

@@ -226,3 +226,30 @@ async def until(wanted: object, look: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(60):
         while await look() != wanted:  # noqa: ASYNC110 it is another process
             await asyncio.sleep(0.1)
+
+
+async def test_what_the_disk_has_damaged_is_passed_over_and_told(
+    server: Kafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message stands in its place, and says where it was; what is around it comes as it was sent."""
+    broker = a_broker(server.address, partitions=1)
+    await broker.start()
+    await broker.declare(["order_events"], "crossdock")
+    before, damaged, after = (
+        a_message(body, topic="order_events", subject="s") for body in (b"before", b"in between", b"after")
+    )
+    for message in (before, damaged, after):
+        assert list(await broker.publish([message])) == [None]
+    (segment,) = (server.folder / "data").glob(f"{broker._prefix}order_events-0/*.log")
+    with segment.open("r+b") as file:
+        file.seek(segment.read_bytes().index(damaged.body))
+        file.write(b"IN")
+
+    received = await receive_until(broker.subscribe(["order_events"], "crossdock"), after)
+
+    assert received[::2] == [before, after]
+    assert received[1].attributes == {}
+    said = f"the record at offset 1 of {broker._prefix}order_events 0 cannot be read: its checksum is wrong"
+    assert received[1].body.decode() == said
+    assert caplog.text.count(said) == 1
+    await broker.stop()

@@ -1,7 +1,7 @@
 import pytest
 
-from adapters.event_broker.kafka.messages import to_message, to_record
-from ports.message import Message
+from adapters.event_broker.kafka.messages import to_message, to_notice, to_record
+from ports.message import Message, Unreadable, read_event
 from tests.builders import a_message
 
 
@@ -84,3 +84,11 @@ def test_every_message_of_ours_comes_back_as_it_was() -> None:
     record = to_record(message)
 
     assert to_message(message.topic, record.value, record.headers) == message
+
+
+def test_what_stands_for_a_record_that_cannot_be_read_is_for_a_person_to_see() -> None:
+    notice = to_notice("order_events", "the record at offset 3 of order_events 1", "its checksum is wrong")
+
+    assert notice.body == b"the record at offset 3 of order_events 1 cannot be read: its checksum is wrong"
+    with pytest.raises(Unreadable):
+        read_event(notice)

@@ -20,9 +20,11 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError  # 
 from adapters.event_broker.kafka.cluster import KafkaCluster
 from adapters.event_broker.kafka.connection import Access, abort
 from adapters.event_broker.kafka.errors import kafka_errors
-from adapters.event_broker.kafka.messages import to_message
+from adapters.event_broker.kafka.messages import to_message, to_notice
+from adapters.event_broker.kafka.records import Damaged
 from ports.errors import PortError, Unavailable
 from ports.event_broker import Batch
+from ports.message import Message
 
 log = logging.getLogger("crossdock.event_broker")
 
@@ -193,7 +195,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             self._pause(place, paused=False)
         place.in_hand = Mark(place, records[-1].offset + 1)
         topic = place.partition.topic.removeprefix(self._prefix)
-        messages = [to_message(topic, record.value, record.headers) for record in records]
+        messages = [_message(topic, record) for record in records]
         return Batch(topic, place.partition.partition, messages, place.in_hand)
 
     def _is_current(self, mark: Mark) -> bool:
@@ -211,6 +213,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             for partition, records in fetched.items():
                 place = self._places.setdefault(partition, _Place(partition))
                 place.add(records)
+                for record in records:
+                    if isinstance(record.value, Damaged):
+                        log.error("passed over: %s cannot be read: %s", _named(record), record.value.decode())
                 if place.is_full:
                     self._pause(place, paused=True)
             if fetched:
@@ -323,3 +328,13 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             "the share of this member: %s", ", ".join(f"{each.topic} {each.partition}" for each in sorted(assigned))
         )
         self._news()
+
+
+def _message(topic: str, record: Any) -> Message:
+    if isinstance(record.value, Damaged):
+        return to_notice(topic, _named(record), record.value.decode())
+    return to_message(topic, record.value, record.headers)
+
+
+def _named(record: Any) -> str:
+    return f"the record at offset {record.offset} of {record.topic} {record.partition}"

@@ -1,7 +1,7 @@
 """Messages as records of Kafka: the binary mode of CloudEvents' Kafka protocol binding.
 
 What others send may be anything: a header that is no UTF-8 becomes readable text, one that we do not know is left out,
-and what a message lacks is for those above to judge.
+and what a message lacks is for those above to judge. What Kafka itself cannot tell any more is a message that says so.
 """
 
 from collections.abc import Iterable, Sequence
@@ -49,3 +49,8 @@ def to_message(topic: str, value: bytes | None, headers: Iterable[tuple[str, byt
             continue
         attributes[attribute] = (content or b"").decode(errors="replace")
     return Message(topic=topic, attributes=attributes, body=value or b"")
+
+
+def to_notice(topic: str, place: str, reason: str) -> Message:
+    """What comes instead of a record that cannot be read: nothing but where it is, and why."""
+    return Message(topic=topic, attributes={}, body=f"{place} cannot be read: {reason}".encode())
