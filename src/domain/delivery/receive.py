@@ -44,7 +44,7 @@ REMEMBERED = timedelta(days=30)  # how long the inbox knows what it has seen
 PARKED_MOST = 10_000  # messages of one group that we keep; beyond, the backlog stays in the broker
 RERUNS_MOST = 10  # of a reaction that read stale data
 TROUBLE_SECONDS = 20.0  # after a failure: twice as long as the longest pause before the next try
-REACTION_SECONDS = 45.0  # a reaction that hangs has failed, and does not hold its partition for ever
+REACTION_SECONDS = 15.0  # a reaction that hangs has failed, and does not hold its partition for ever
 NAME_MOST = 200  # characters of what others name things by; a longer name is known by its hash
 
 Reaction = Callable[[Any, UnitOfWork], Awaitable[None]]

@@ -19,7 +19,7 @@ from ports.persistence import Advance, Block, LaneState, Remove, Replace, Traffi
 log = logging.getLogger("crossdock.consumer")
 
 RETRIES_AT_ONCE = 50
-CLAIM = timedelta(seconds=60)  # longer than a reaction may take, with its commit
+CLAIM = timedelta(seconds=20)  # longer than a reaction may take, with its commit
 
 
 class Retry:
