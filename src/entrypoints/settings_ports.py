@@ -4,9 +4,11 @@ A new backend is one class here and its name in the union of its port in `entryp
 """
 
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -50,6 +52,10 @@ class Part(BaseSettings):
         # `Settings.load` alone looks at the outside, since it remembers where each value came from.
         return (init_settings,)
 
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Fields that cannot be used beside the others, each with what is wrong."""
+        yield from ()
+
     @classmethod
     def variables(cls) -> Iterator[tuple[str, Variable]]:
         """Field names and the variables they are read from."""
@@ -76,8 +82,28 @@ def _file(value: Path | None) -> Path | None:
     return value
 
 
+def _authorities(value: Path | None) -> Path | None:
+    if _file(value) is not None:
+        try:
+            ssl.create_default_context(cafile=value)
+        except (OSError, ssl.SSLError):
+            raise Refused("holds no certificates in PEM form") from None
+    return value
+
+
+def _contradictory_certificates(certificate: Path | None, key: Path | None) -> Iterator[tuple[str, str]]:
+    if key is not None and certificate is None:
+        yield "key_file", "is the key of a certificate that is not set"
+    elif certificate is not None:
+        try:
+            ssl.create_default_context().load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError):
+            yield "certificate_file", "and its key are no pair in PEM form"
+
+
 _PEM = "the path of a file in PEM form"
 PemFile = Annotated[Path | None, AfterValidator(_file)]
+Authorities = Annotated[Path | None, AfterValidator(_authorities)]
 
 
 # --- persistence ------------------------------------------------------------------------------------------------------
@@ -132,7 +158,9 @@ def _prefix(value: str) -> str:
 
 
 def _amqp(value: SecretStr) -> SecretStr:
-    server_url(value.get_secret_value(), "amqp", "amqps")
+    url = server_url(value.get_secret_value(), "amqp", "amqps")
+    if "?" in url or "#" in url:
+        raise Refused("has a query or a fragment, which nothing here would read")
     return value
 
 
@@ -182,9 +210,15 @@ _KAFKA_MECHANISMS = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 def _servers(value: str) -> str:
     for server in value.split(","):
         host, _, port = server.strip().rpartition(":")
-        if not (host and port.isdecimal() and 0 < int(port) < 65536):
+        if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
             raise Refused("is no list of servers")
         host_name(host)
+    return value
+
+
+def _copies(value: int) -> int:
+    if value == 0:
+        raise Refused("is no number of copies")
     return value
 
 
@@ -203,6 +237,7 @@ class KafkaBroker(EventBrokerSettings):
             "KAFKA_REPLICATION_FACTOR", "copies of a topic that is created; -1 is the servers' default", "-1 or 1 to 99"
         ),
         Field(ge=-1, le=99),
+        AfterValidator(_copies),
     ] = -1
     security: Annotated[
         _KAFKA_PROTOCOLS,
@@ -217,10 +252,20 @@ class KafkaBroker(EventBrokerSettings):
         SecretStr | None, Variable("KAFKA_SASL_PASSWORD", "the password of that name", "text", secret=True)
     ] = None
     ca_file: Annotated[
-        PemFile, Variable("KAFKA_SSL_CAFILE", "who vouches for the servers; without, the system's own list", _PEM)
+        Authorities, Variable("KAFKA_SSL_CAFILE", "who vouches for the servers; without, the system's own list", _PEM)
     ] = None
     certificate_file: Annotated[PemFile, Variable("KAFKA_SSL_CERTFILE", "our own certificate", _PEM)] = None
     key_file: Annotated[PemFile, Variable("KAFKA_SSL_KEYFILE", "the key of our own certificate", _PEM)] = None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from _contradictory_certificates(self.certificate_file, self.key_file)
+        if self.security.startswith("SASL"):
+            if not self.username:
+                yield "username", f"is missing: KAFKA_SECURITY_PROTOCOL is {self.security}"
+            if self.password is None:
+                yield "password", f"is missing: KAFKA_SECURITY_PROTOCOL is {self.security}"
+        elif self.username or self.password:
+            yield "security", f"is {self.security}, which says to nobody who we are; a name or a password is set"
 
 
 class RabbitMqBroker(EventBrokerSettings):
@@ -238,10 +283,13 @@ class RabbitMqBroker(EventBrokerSettings):
         AfterValidator(_amqp),
     ] = SecretStr("amqp://guest:guest@localhost:5672/")
     ca_file: Annotated[
-        PemFile, Variable("RABBITMQ_SSL_CAFILE", "who vouches for the server; without, the system's own list", _PEM)
+        Authorities, Variable("RABBITMQ_SSL_CAFILE", "who vouches for the server; without, the system's own list", _PEM)
     ] = None
     certificate_file: Annotated[PemFile, Variable("RABBITMQ_SSL_CERTFILE", "our own certificate", _PEM)] = None
     key_file: Annotated[PemFile, Variable("RABBITMQ_SSL_KEYFILE", "the key of our own certificate", _PEM)] = None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from _contradictory_certificates(self.certificate_file, self.key_file)
 
 
 # --- task queue -------------------------------------------------------------------------------------------------------
@@ -388,7 +436,11 @@ class MemoryMailer(Part):
 
 
 def _smtp(value: SecretStr) -> SecretStr:
-    server_url(value.get_secret_value(), "smtp", "smtps")
+    parts = urlsplit(server_url(value.get_secret_value(), "smtp", "smtps"))
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise Refused("has more than a user, a password, a host and a port")
+    if bool(parts.username) != bool(parts.password):
+        raise Refused("has a user without a password, or the other way round")
     return value
 
 
@@ -412,7 +464,7 @@ class SmtpMailer(Part):
         AfterValidator(mail_address),
     ] = "crossdock@localhost"
     ca_file: Annotated[
-        PemFile, Variable("SMTP_SSL_CAFILE", "who vouches for the server; without, the system's own list", _PEM)
+        Authorities, Variable("SMTP_SSL_CAFILE", "who vouches for the server; without, the system's own list", _PEM)
     ] = None
 
     @property

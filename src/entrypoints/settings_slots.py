@@ -52,9 +52,15 @@ class Slot:
             values.setdefault(self.choice.variable.name, self.choice.default)
         named = {name: variable for name, variable in part.variables()}  # noqa: C416 - read twice below
         try:
-            return part(**{name: values[variable.name] for name, variable in named.items() if variable.name in values})
+            filled = part(
+                **{name: values[variable.name] for name, variable in named.items() if variable.name in values}
+            )
         except ValidationError as error:
             mistakes = error.errors(include_url=False)
+        else:
+            contradictions = [(named[name], wrong) for name, wrong in filled.contradictions()]
+            problems.extend(Problem(variable.name, wrong, variable.allowed) for variable, wrong in contradictions)
+            return None if contradictions else filled
         # Outside of the handler: an error of pydantic must not hang on ours as its context, with the value in it.
         for mistake in mistakes:
             variable = named[str(mistake["loc"][0])]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parseaddr
+from email.utils import getaddresses
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -151,12 +151,14 @@ def server_url(value: str, *schemes: str) -> str:
     if schemes and parts.scheme.lower() not in schemes:
         raise Refused(f"does not begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
     try:
-        _ = parts.port
+        usable = parts.port != 0
         host = parts.hostname
     except ValueError:
         raise Refused(
             "names no server: its port is no number, or a character of the password wants %-encoding"
         ) from None
+    if not usable:
+        raise Refused("names no port that anybody could listen on")
     if host:
         host_name(host)
     elif schemes:
@@ -196,7 +198,8 @@ def passwords_in(url: str) -> tuple[str, ...]:
 
 def mail_address(value: str) -> str:
     """``ann@example.com`` or ``Ann <ann@example.com>``, in one line."""
-    address = parseaddr(value)[1] if value.isprintable() else ""
+    addresses = getaddresses([value]) if value.isprintable() else []
+    address = addresses[0][1] if len(addresses) == 1 else ""
     local, at, domain = address.rpartition("@")
     if not (at and local and local.isprintable() and not set(local) & set(' <>,;:"()[]')):
         raise Refused("is no mail address")

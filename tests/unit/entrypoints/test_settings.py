@@ -326,7 +326,12 @@ def test_secrets_that_are_good_are_shown_nowhere() -> None:
         {"DATABASE_URL": f"postgresql://app:{CANARY}%40@db.example/crossdock"},
         {"DATABASE_URL": f"postgresql://db.example/crossdock?password={CANARY}"},
         {"CROSSDOCK_EVENT_BROKER": "rabbitmq", "RABBITMQ_URL": f"amqp://app:{CANARY}@mq.example/"},
-        {"CROSSDOCK_EVENT_BROKER": "kafka", "KAFKA_SASL_PASSWORD": CANARY},
+        {
+            "CROSSDOCK_EVENT_BROKER": "kafka",
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SASL_USERNAME": "ann",
+            "KAFKA_SASL_PASSWORD": CANARY,
+        },
         {"CROSSDOCK_TASK_QUEUE": "celery", "CELERY_BROKER_URL": f"redis://:{CANARY}@redis.example/0"},
         {"CROSSDOCK_TASK_QUEUE": "celery", "CELERY_RESULT_BACKEND": f"redis://:{CANARY}@redis.example/0"},
         {"CROSSDOCK_MAILER": "smtp", "SMTP_URL": f"smtps://app:{CANARY}@mail.example"},
@@ -433,3 +438,41 @@ def test_the_example_file_names_each_setting_and_changes_none(tmp_path: Path) ->
     assert all(f"\n#{line.variable.name}=" in example for line in settings.lines)
     assert settings.server == Settings.defaults().server
     assert settings.weather == Settings.defaults().weather
+
+
+KAFKA = {"CROSSDOCK_EVENT_BROKER": "kafka"}
+SASL = KAFKA | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
+RABBITMQ = {"CROSSDOCK_EVENT_BROKER": "rabbitmq"}
+SMTP = {"CROSSDOCK_MAILER": "smtp"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "variables"),
+    [
+        (SASL, ["KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"]),
+        (SASL | {"KAFKA_SASL_USERNAME": "ann"}, ["KAFKA_SASL_PASSWORD"]),
+        (KAFKA | {"KAFKA_SASL_PASSWORD": CANARY}, ["KAFKA_SECURITY_PROTOCOL"]),
+        (KAFKA | {"KAFKA_SSL_CAFILE": __file__}, ["KAFKA_SSL_CAFILE"]),
+        (KAFKA | {"KAFKA_SSL_CERTFILE": __file__}, ["KAFKA_SSL_CERTFILE"]),
+        (KAFKA | {"KAFKA_SSL_KEYFILE": __file__}, ["KAFKA_SSL_KEYFILE"]),
+        (KAFKA | {"KAFKA_REPLICATION_FACTOR": "0"}, ["KAFKA_REPLICATION_FACTOR"]),
+        (KAFKA | {"KAFKA_BOOTSTRAP_SERVERS": "a:٩٠٩٢"}, ["KAFKA_BOOTSTRAP_SERVERS"]),
+        (KAFKA | {"KAFKA_BOOTSTRAP_SERVERS": "a"}, ["KAFKA_BOOTSTRAP_SERVERS"]),
+        (RABBITMQ | {"RABBITMQ_URL": f"amqp://u:{CANARY}@h/v?heartbeat=abc"}, ["RABBITMQ_URL"]),
+        (RABBITMQ | {"RABBITMQ_SSL_CERTFILE": __file__}, ["RABBITMQ_SSL_CERTFILE"]),
+        (SMTP | {"MAIL_FROM": "A <a@example.com>, b@example.com"}, ["MAIL_FROM"]),
+        (SMTP | {"SMTP_URL": "smtp://mail.example:0"}, ["SMTP_URL"]),
+        (SMTP | {"SMTP_URL": "smtp://mail.example/path"}, ["SMTP_URL"]),
+        (SMTP | {"SMTP_URL": "smtp://ann@mail.example"}, ["SMTP_URL"]),
+    ],
+)
+def test_what_could_never_work_is_refused_before_anything_starts(environ: dict[str, str], variables: list[str]) -> None:
+    problems = refused(**environ)
+
+    assert [problem.variable for problem in problems] == variables
+    assert CANARY not in str(problems)
+
+
+def test_what_can_work_together_is_taken() -> None:
+    Settings.load(SASL | {"KAFKA_SASL_USERNAME": "ann", "KAFKA_SASL_PASSWORD": CANARY}, None)
+    Settings.load(SMTP | {"SMTP_URL": "smtps://ann:secret@mail.example", "MAIL_FROM": "Ann <ann@example.com>"}, None)
