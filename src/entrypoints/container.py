@@ -162,6 +162,7 @@ def _celery(settings: Settings) -> TaskQueue:
         chosen.broker_url.get_secret_value(),
         queue=f"{settings.event_broker.topic_prefix}crossdock.tasks",
         result_backend=chosen.result_backend.get_secret_value(),
+        ca_file=chosen.ca_file,
     )
 
 

@@ -315,6 +315,10 @@ class CeleryTaskQueue(Part):
             sensitive=True,
         ),
     ] = SecretStr("redis://localhost:6379/0")
+    ca_file: Annotated[
+        Authorities,
+        Variable("CELERY_SSL_CAFILE", "who vouches for Celery's servers; without, the system's own list", _PEM),
+    ] = None
 
 
 class BackgroundTaskQueue(Part):

@@ -256,9 +256,7 @@ class _Deliveries:
         long_ago = here[: bisect_left(here, (before, 0))] if before else []
         return self._at(heapq.nsmallest(limit, (position for _, position in chain(elsewhere, long_ago))))
 
-    def due(
-        self, lane: Lane, group: str, now: datetime, limit: int, handed_before: datetime | None
-    ) -> list[Delivery]:
+    def due(self, lane: Lane, group: str, now: datetime, limit: int, handed_before: datetime | None) -> list[Delivery]:
         heads = self._heads.get((lane, group), [])
         due = (self._rows[position] for _, position in islice(heads, bisect_right(heads, now, key=itemgetter(0))))
         if handed_before is not None:

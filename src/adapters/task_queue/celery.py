@@ -6,11 +6,13 @@ twice, late or never: our rows know what is done. Celery's own retries, results,
 
 import asyncio
 import queue
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -86,15 +88,17 @@ class CeleryTaskQueue(TaskQueue):
         *,
         queue: str = "crossdock.tasks",
         result_backend: str | None = None,
+        ca_file: Path | None = None,
         deadline: float = 8.0,
         socket_seconds: float = 3.0,
     ) -> None:
         self._broker_url = broker_url
         self._queue = queue
         self._result_backend = result_backend
+        self._ca_file = ca_file
         self._deadline = deadline
         self._socket_seconds = socket_seconds
-        self._broker = _Broker(broker_url, queue, socket_seconds)
+        self._broker = _Broker(broker_url, queue, ca_file, socket_seconds)
         self._is_open = False
         self._sender: _Sender | None = None
         self._lost: list[_Sender] = []
@@ -121,7 +125,7 @@ class CeleryTaskQueue(TaskQueue):
 
     def worker_app(self, perform: Callable[[Ids], None]) -> Any:
         """The Celery application of a worker, which calls ``perform`` with what each message brings."""
-        return worker_app(self._broker_url, self._queue, self._result_backend, perform)
+        return worker_app(self._broker_url, self._queue, self._result_backend, self._ca_file, perform)
 
     async def _send(self, messages: Sequence[Ids]) -> Sequence[Outcome]:
         failure = Unavailable("the Celery task queue is not started")
@@ -274,10 +278,11 @@ class _Line:
 class _Broker:
     """Where tasks go, and what to say when they do not arrive."""
 
-    def __init__(self, url: str, queue: str, socket_seconds: float) -> None:
+    def __init__(self, url: str, queue: str, ca_file: Path | None, socket_seconds: float) -> None:
         parts = urlsplit(url)
         self._url = url
         self._queue = queue
+        self._ca_file = ca_file
         self._secret = parts.password or ""
         self.socket_seconds = socket_seconds
         self.speaks_amqp = parts.scheme.startswith("amqp")
@@ -287,6 +292,7 @@ class _Broker:
         return _app(
             self._url,
             self._queue,
+            self._ca_file,
             amqp_class=_Sending,
             broker_connection_timeout=self.socket_seconds,
             broker_transport_options={
@@ -409,13 +415,17 @@ class _Working(AMQP):  # type: ignore[misc]
     Connection = _Soon
 
 
-def worker_app(broker_url: str, queue: str, result_backend: str | None, perform: Callable[[Ids], None]) -> Any:
+def worker_app(
+    broker_url: str, queue: str, result_backend: str | None, ca_file: Path | None, perform: Callable[[Ids], None]
+) -> Any:
     """The Celery application of a worker on this queue."""
     app = _app(
         broker_url,
         queue,
+        ca_file,
         amqp_class=_Working,
         result_backend=result_backend,
+        redis_backend_use_ssl=_tls(result_backend or "", ca_file),
         # A message is done when it was performed, and goes to another worker when the process that had it was killed.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -448,10 +458,22 @@ def worker_app(broker_url: str, queue: str, result_backend: str | None, perform:
     return app
 
 
-def _app(broker_url: str, queue: str, *, amqp_class: type[AMQP], **options: Any) -> Any:
+def _tls(url: str, ca_file: Path | None) -> dict[str, Any] | None:
+    """Certificates are verified, which kombu leaves out for Redis; None without TLS."""
+    parts = urlsplit(url)
+    authorities = None if ca_file is None else str(ca_file)
+    if parts.scheme == "rediss":
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, "ssl_ca_certs": authorities}
+    if parts.scheme == "amqps":
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname, "ca_certs": authorities}
+    return None
+
+
+def _app(broker_url: str, queue: str, ca_file: Path | None, *, amqp_class: type[AMQP], **options: Any) -> Any:
     app = Celery("crossdock", amqp=amqp_class, set_as_current=False)
     app.conf.update(
         broker_url=broker_url,
+        broker_use_ssl=_tls(broker_url, ca_file),
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
