@@ -244,8 +244,12 @@ class _Line:
         """Let go of the connection, whatever state it is in."""
         connection, self._connection, self._producer = self._connection, None, None
         if connection is not None:
+            # Redis: kombu leaves the poller of a connection to the garbage collector, which comes seldom.
+            poller = getattr(getattr(connection._transport, "cycle", None), "poller", None)  # noqa: SLF001
             with suppress(Exception):
                 connection.release()
+            if poller is not None:
+                poller.close()
 
     def _cut(self) -> None:
         """The same, without a word to a broker that may not listen."""

@@ -1,11 +1,13 @@
 """Celery on brokers that go away: killed, frozen, emptied, never there."""
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -229,3 +231,28 @@ def test_a_process_ends_though_a_send_hangs() -> None:
         )
 
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://guest:guest@127.0.0.1:1/"])
+async def test_a_broker_that_refuses_costs_no_descriptor_an_attempt(url: str) -> None:
+    """They would be freed by the garbage collector alone, which a service that lives long calls seldom."""
+    queue = CeleryTaskQueue(url, queue="nobody")
+    await queue.start()
+    await queue.enqueue([a_task()])
+    gc.collect()
+    gc.disable()
+    try:
+        before = descriptors()
+        for _ in range(10):
+            await queue.enqueue([a_task()])
+        after = descriptors()
+    finally:
+        gc.enable()
+        await queue.stop()
+
+    assert after <= before + 2
