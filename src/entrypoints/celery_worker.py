@@ -56,8 +56,10 @@ def run_worker(settings: Settings, *, concurrency: int | None) -> int:
         without_heartbeat=True,
     )
     _prepare(settings)
+    told: list[object] = []
+    signals.worker_shutting_down.connect(lambda **given: told.append(given), weak=False)
     worker.start()
-    return int(worker.exitcode or 0)
+    return 0 if told else int(worker.exitcode or 0)  # for Ctrl-C Celery would say that it failed
 
 
 def __getattr__(name: str) -> Any:

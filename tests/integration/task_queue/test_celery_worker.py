@@ -6,6 +6,7 @@ Each task is done or on the desk, whatever becomes of the processes: our rows kn
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -213,6 +214,14 @@ def test_sigterm_lets_what_is_in_hand_end(redis_pair: Pair) -> None:
     successor = redis_pair.worker("--concurrency", "2")
     until(lambda: recipients(successor) == addresses, successor.tail)
     assert set(mails(successor).values()) == {1}
+
+
+def test_ctrl_c_is_no_failure(redis_pair: Pair) -> None:
+    worker = redis_pair.worker("--concurrency", "1")
+
+    worker.process.send_signal(signal.SIGINT)
+
+    assert worker.process.wait(30) == 0
 
 
 def test_sigterm_ends_also_a_worker_whose_child_hangs(redis_pair: Pair) -> None:
