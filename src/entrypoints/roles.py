@@ -73,5 +73,7 @@ def _problems(role: Role, settings: Settings) -> Iterator[Problem]:
             "is memory, which a Celery worker cannot see into",
             "postgresql://user:password@host:port/name, or sqlite:///… on one machine",
         )
+    if settings.mailer.backend == "memory" and role is not Role.UP:
+        yield Problem("CROSSDOCK_MAILER", "is memory, which keeps mails for test suites and sends none", "log, smtp")
     if queue == "memory" and role not in {Role.UP, Role.WORKER}:
         yield Problem("CROSSDOCK_TASK_QUEUE", "is memory, which performs nothing by itself", "background, celery")

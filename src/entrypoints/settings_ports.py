@@ -464,7 +464,7 @@ class SmtpMailer(Part):
     ] = SecretStr("smtp://localhost:25")
     sender: Annotated[
         str,
-        Variable("MAIL_FROM", "the address that mails come from", "an address, or Name <address>"),
+        Variable("MAIL_FROM", "the address that mails come from", "an address, or Name <address>", public=True),
         AfterValidator(mail_address),
     ] = "crossdock@localhost"
     ca_file: Annotated[

@@ -37,11 +37,12 @@ class Variable:
     allowed: str = ""
     secret: bool = False
     sensitive: bool = False
+    public: bool = False  # never a secret, also not when it looks like one
 
     def shown(self, value: str) -> str:
         """The value as it may be seen by anybody."""
-        if not value:
-            return ""
+        if not value or self.public:
+            return value
         if self.secret or (self.sensitive and not _SCHEME.match(value)):
             return HIDDEN
         return masked(value)

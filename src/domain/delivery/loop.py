@@ -8,7 +8,7 @@ from domain.delivery.attempts import Outage
 from domain.delivery.failures import is_told_to_end
 from domain.delivery.pace import Pace
 from ports.clock import Clock
-from ports.errors import Unavailable, Unknown
+from ports.errors import PortError
 
 log = logging.getLogger("crossdock.delivery")
 
@@ -51,7 +51,7 @@ class Loop:
             began = self._clock.monotonic()
             try:
                 busy = await self._step()
-            except (Unavailable, Unknown) as error:
+            except PortError as error:  # also what is refused for good, until a person sees to it
                 self.trouble = str(error)
                 delay = self._outage.next_delay(getattr(error, "retry_after", None))
                 log.warning("%s waits %.1f s: %s", self.name, delay, error)

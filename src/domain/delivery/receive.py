@@ -21,7 +21,7 @@ from ports.deliveries import Delivery, Happening, Lane, State, ordering_key
 from ports.errors import Conflict, PortError, Precondition, Rejected, Unavailable, Unknown
 from ports.event_broker import Batch, EventBroker
 from ports.ids import Ids
-from ports.message import SOURCE, Message, Unreadable, read_event
+from ports.message import BODY_MOST, SOURCE, Message, Unreadable, read_event
 from ports.persistence import (
     Advance,
     LaneState,
@@ -68,6 +68,9 @@ class _Incoming:
             attributes = {storable(name): storable(value) for name, value in message.attributes.items()}
             message = replace(message, attributes=attributes)
         try:
+            if len(message.body) > BODY_MOST:  # what is kept of it must not be what no store takes in time
+                size, message = len(message.body), replace(message, body=message.body[:BODY_MOST])
+                raise Unreadable(f"{size:,} bytes are more than {BODY_MOST:,}; the beginning is kept")
             event = read_event(message)
         except Unreadable as error:
             unreadable = reason(error)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from entrypoints.roles import Role, check
+from entrypoints.settings import Settings
 from tools.services.addresses import PORTS, SHIFT
 from tools.services.kafka import CLUSTER, SCRAM_USER
 from tools.services.server import Server
@@ -64,3 +66,13 @@ def test_each_file_that_is_mounted_is_there() -> None:
 
     assert mounted
     assert [file for file in mounted if not (ROOT / file).is_file()] == []
+
+
+def test_the_containers_of_the_service_have_settings_that_it_takes() -> None:
+    block = COMPOSE.partition("x-app: &app")[2].partition("  depends_on:")[0].partition("  environment:\n")[2]
+    environ = dict(re.findall(r"^    ([A-Z_]+): (\S+)$", block, re.MULTILINE))
+
+    settings = Settings.load(environ, None)
+
+    for role in (Role.API, Role.RELAY, Role.CONSUMER, Role.WORKER):
+        check(role, settings)

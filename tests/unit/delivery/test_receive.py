@@ -15,7 +15,7 @@ from domain.model.order import Order
 from domain.model.times import to_rfc3339
 from ports.deliveries import Delivery, Lane, State
 from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
-from ports.message import Message, write_event
+from ports.message import BODY_MOST, Message, write_event
 from ports.persistence import AddUser, Advance, LaneState, Remember, TakeInHand, UnitOfWork
 from tests.builders import a_message, a_user, an_id, an_order
 from tests.unit.delivery.builders import (
@@ -916,3 +916,16 @@ async def test_a_consumer_in_trouble_says_so_for_a_while(world: World) -> None:
     assert process.receive.trouble is None
     receiving.cancel()
     await asyncio.gather(receiving, return_exceptions=True)
+
+
+async def test_a_body_that_is_too_large_is_dead_with_its_beginning(world: World) -> None:
+    """A broker may be told to carry more than ours; a store that has to take all of it never ends."""
+    process = await world.process()
+    huge = a_created(id="huge")
+    huge = Message(topic=huge.topic, attributes=huge.attributes, body=b"x" * (BODY_MOST + 1))
+
+    await process.receive.handle(a_batch(huge), first=False)
+
+    (dead,) = (await process.dead_letters.page()).items
+    assert len(dead.body) == BODY_MOST
+    assert "524,289 bytes" in (dead.reason or "")
