@@ -67,13 +67,14 @@ class _Incoming:
         if not all(map(str.isprintable, (*message.attributes, *message.attributes.values()))):
             attributes = {storable(name): storable(value) for name, value in message.attributes.items()}
             message = replace(message, attributes=attributes)
-        try:
-            if len(message.body) > BODY_MOST:  # what is kept of it must not be what no store takes in time
-                size, message = len(message.body), replace(message, body=message.body[:BODY_MOST])
-                raise Unreadable(f"{size:,} bytes are more than {BODY_MOST:,}; the beginning is kept")
-            event = read_event(message)
-        except Unreadable as error:
-            unreadable = reason(error)
+        if len(message.body) > BODY_MOST:  # what is kept of it must not be what no store takes in time
+            unreadable = f"{len(message.body):,} bytes are more than {BODY_MOST:,}; the beginning is kept"
+            message = replace(message, body=message.body[:BODY_MOST])
+        else:
+            try:
+                event = read_event(message)
+            except Unreadable as error:
+                unreadable = reason(error)
         id_ = message.attributes.get("id") or _fingerprint(message)
         subject = None if message.subject is None else _name(message.subject)
         return cls(message, _name(message.attributes.get("source", "")), _name(id_), subject, event, unreadable)

@@ -14,6 +14,7 @@ from aiokafka.conn import collect_hosts, create_conn  # type: ignore[import-unty
 from aiokafka.errors import KafkaConnectionError  # type: ignore[import-untyped]
 from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
 
+from adapters.event_broker.kafka.connections import close_connections, note_connections
 from adapters.event_broker.kafka.errors import kafka_errors
 from ports.errors import Unavailable
 
@@ -23,7 +24,6 @@ SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 CLIENT_ID: Final = "crossdock"
 RETRY_BACKOFF: Final = 0.2  # seconds between the retries that aiokafka makes by itself
 REASON_SECONDS: Final = 2.0  # to find out why no server could be reached
-MADE_SECONDS: Final = 2.0  # for what is being made when it is not wanted any more
 LET_GO_SECONDS: Final = 30.0  # for what closes in the background
 
 Client = TypeVar("Client")
@@ -89,6 +89,7 @@ class Access:
     async def client(self, *, request_seconds: float) -> AIOKafkaClient:
         """A client that is connected."""
         client = AIOKafkaClient(**self.options(request_seconds=request_seconds))
+        note_connections(client)
         try:
             await self.reached(client.bootstrap())
         except BaseException:
@@ -117,6 +118,7 @@ async def end_client(client: AIOKafkaClient) -> None:
     """Close it at once."""
     abort(client)
     await client.close()
+    close_connections(client)
 
 
 def _tls(ca_file: File | None, certificate_file: File | None, key_file: File | None) -> ssl.SSLContext:
@@ -214,8 +216,6 @@ class Kept(Generic[Client]):
             self._farewells.let_go(self._close_made(making))
 
     async def _close_made(self, making: "asyncio.Task[Client]") -> None:
-        # aiokafka leaves a connection open when it is cancelled in the midst of its first questions.
-        await asyncio.wait({making}, timeout=MADE_SECONDS)
         making.cancel()
         await asyncio.wait({making})
         if not making.cancelled() and making.exception() is None:

@@ -19,6 +19,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError  # 
 
 from adapters.event_broker.kafka.cluster import KafkaCluster
 from adapters.event_broker.kafka.connection import Access, abort
+from adapters.event_broker.kafka.connections import close_connections, note_connections
 from adapters.event_broker.kafka.errors import kafka_errors
 from adapters.event_broker.kafka.messages import to_message, to_notice
 from adapters.event_broker.kafka.records import Damaged
@@ -74,6 +75,7 @@ async def end_consumer(consumer: AIOKafkaConsumer) -> None:
     stopping.cancel()
     await asyncio.gather(stopping, return_exceptions=True)
     await client.close()
+    close_connections(client)
 
 
 @dataclass(slots=True, eq=False)
@@ -156,6 +158,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def live(self) -> None:
         """Take part until something fails, which is raised."""
+        note_connections(self._consumer._client)  # noqa: SLF001 - it makes its own
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch())

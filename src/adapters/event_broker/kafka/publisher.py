@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import ProducerClosed  # type: ignore[import-untyped]
 
 from adapters.event_broker.kafka.connection import Access, Kept, abort
+from adapters.event_broker.kafka.connections import close_connections, note_connections
 from adapters.event_broker.kafka.errors import ERRORS, kafka_errors, port_error
 from adapters.event_broker.kafka.messages import Record, to_record
 from ports.errors import Rejected, Unavailable
@@ -175,6 +176,7 @@ async def make_producer(access: Access, *, seconds: float) -> AIOKafkaProducer:
         max_batch_size=BATCH_BYTES,
         metadata_max_age_ms=60_000,
     )
+    note_connections(producer.client)
     try:
         await access.reached(producer.start())
     except BaseException:
@@ -202,6 +204,7 @@ async def end_producer(producer: AIOKafkaProducer) -> None:
     for batch in batches:
         _look_at(batch._drain_waiter)  # noqa: SLF001
     await producer.stop()
+    close_connections(producer.client)
 
 
 def _is_of(task: "asyncio.Task[Any]", sender: Any) -> bool:
