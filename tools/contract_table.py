@@ -29,7 +29,7 @@ ADAPTERS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "celery-rabbitmq": ["celery", "rabbit"],
     },
     "persistence": {"memory": ["memory"], "sqlite": ["sqlite"], "postgresql": ["postgres"]},
-    "cache": {"memory": ["memory"], "redis": ["redis"], "memcached": ["memcached"]},
+    "cache": {"memory": ["memory"]},
     "mailer": {"memory": ["memory"], "log": ["log"], "smtp": ["smtp"]},
     "weather": {
         "openweather": ["openweather"],
