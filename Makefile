@@ -15,7 +15,8 @@ RUN := .venv/.run
 TEST := .venv/.test
 PEERS := .venv/.peers
 
-WORKERS ?= auto
+# More than processors: many tests wait for servers.
+WORKERS ?= 3
 # Starts what is not up, runs a command, and stops what it has started.
 WITH_SERVICES := $(BIN)/python -m tools.services run --
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --continue-on-collection-errors
