@@ -24,6 +24,7 @@ SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 CLIENT_ID: Final = "crossdock"
 RETRY_BACKOFF: Final = 0.2  # seconds between the retries that aiokafka makes by itself
 REASON_SECONDS: Final = 2.0  # to find out why no server could be reached
+MADE_SECONDS: Final = 2.0  # for what is being made when it is not wanted any more
 LET_GO_SECONDS: Final = 30.0  # for what closes in the background
 
 Client = TypeVar("Client")
@@ -153,7 +154,8 @@ class Farewells:
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                await asyncio.wait(late, timeout=MADE_SECONDS)
 
     @staticmethod
     async def _bounded(closing: Coroutine[Any, Any, None]) -> None:
@@ -216,8 +218,12 @@ class Kept(Generic[Client]):
             self._farewells.let_go(self._close_made(making))
 
     async def _close_made(self, making: "asyncio.Task[Client]") -> None:
+        # What is cancelled in the midst of its first questions takes longer to let go of than to finish.
+        await asyncio.wait({making}, timeout=MADE_SECONDS)
         making.cancel()
-        await asyncio.wait({making})
+        await asyncio.wait({making}, timeout=MADE_SECONDS)
+        if not making.done():
+            return
         if not making.cancelled() and making.exception() is None:
             await self._close(making.result())
 
