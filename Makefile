@@ -15,8 +15,7 @@ RUN := .venv/.run
 TEST := .venv/.test
 PEERS := .venv/.peers
 
-# More than processors: many tests wait for servers.
-WORKERS ?= 3
+WORKERS ?= auto
 # Starts what is not up, runs a command, and stops what it has started.
 WITH_SERVICES := $(BIN)/python -m tools.services run --
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --continue-on-collection-errors
