@@ -18,7 +18,8 @@ PEERS := .venv/.peers
 WORKERS ?= auto
 # Starts what is not up, runs a command, and stops what it has started.
 WITH_SERVICES := $(BIN)/python -m tools.services run --
-PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --continue-on-collection-errors
+# A test that hangs ends its process (pyproject.toml), and xdist gives it to the next: once is enough.
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --max-worker-restart 1 --continue-on-collection-errors
 
 .PHONY: help
 help:
