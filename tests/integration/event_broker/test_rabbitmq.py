@@ -168,8 +168,8 @@ class Member:
         await self.end()
 
     async def vanish(self) -> None:
+        await self.end()  # first: who still receives would begin anew
         await vanish(self.subscription)
-        await self.end()
 
     async def end(self) -> None:
         self._task.cancel()
