@@ -49,6 +49,15 @@ def _setting(columns: Sequence[str]) -> str:
     return ", ".join(f"{column} = given.{column}" for column in columns)
 
 
+def _is(column: str) -> str:
+    """That a column has the value that is given, said so that the engine can only look up what is given in the table.
+
+    With a plain ``=`` it does the reverse while it takes the table for empty, which a queue often was when somebody
+    last counted: it goes through the whole table, and for each row through all that is given.
+    """
+    return f"{column} = ANY (ARRAY[given.{column.rpartition('.')[2]}])"
+
+
 def _fresh_value(column: str) -> str:
     if column == "state":
         return "CASE WHEN ordering_key = ANY ((SELECT dead FROM gate)::text[]) THEN 'blocked' ELSE 'ready' END"
@@ -74,7 +83,7 @@ SAVED = Part(
     ("id", "status", "confirmed_at", "version"),
     f"""
     UPDATE orders SET {_setting(("status", "confirmed_at", "version"))} FROM {{given}}
-    WHERE orders.id = given.id AND orders.version = given.version - 1 RETURNING 1
+    WHERE {_is("orders.id")} AND orders.version = given.version - 1 RETURNING 1
     """,
     Precondition.VERSION_IS_CURRENT,
 )
@@ -85,7 +94,7 @@ ADVANCED = Part(
     ("subject", "topic", "consumer_group", "version", "advanced_at"),
     f"""
     UPDATE lanes SET {_setting(("version", "advanced_at"))} FROM {{given}}
-    WHERE lanes.consumer_group = given.consumer_group AND lanes.topic = given.topic
+    WHERE {_is("lanes.consumer_group")} AND lanes.topic = given.topic
         AND lanes.subject = given.subject AND lanes.version = given.version - 1 RETURNING 1
     """,
     Precondition.LANE_IS_CURRENT,
@@ -115,29 +124,29 @@ REPLACED = Part(
     ("id", "expected", *CHANGING_COLUMNS),
     f"""
     UPDATE deliveries SET {_setting(CHANGING_COLUMNS)} FROM {{given}}
-    WHERE deliveries.id = given.id AND deliveries.token = given.expected RETURNING 1
+    WHERE {_is("deliveries.id")} AND deliveries.token = given.expected RETURNING 1
     """,
     Precondition.TOKEN_IS_CURRENT,
 )
 MARKED_SENT = Part(
     "marked_sent",
     ("id", "sent_to", "sent_at"),
-    """
+    f"""
     UPDATE deliveries SET state = 'sent', sent_to = given.sent_to, sent_at = given.sent_at, token = token + 1
-    FROM {given} WHERE deliveries.id = given.id RETURNING 1
+    FROM {{given}} WHERE {_is("deliveries.id")} RETURNING 1
     """,
 )
 REMOVED = Part(
     "removed",
     ("id", "token"),
-    """
-    DELETE FROM deliveries USING {given}
-    WHERE deliveries.id = given.id AND deliveries.token = given.token RETURNING 1
+    f"""
+    DELETE FROM deliveries USING {{given}}
+    WHERE {_is("deliveries.id")} AND deliveries.token = given.token RETURNING 1
     """,
     Precondition.TOKEN_IS_CURRENT,
 )
 REMOVED_IF_THERE = Part(
-    "removed_if_there", ("id",), "DELETE FROM deliveries USING {given} WHERE deliveries.id = given.id RETURNING 1"
+    "removed_if_there", ("id",), f"DELETE FROM deliveries USING {{given}} WHERE {_is('deliveries.id')} RETURNING 1"
 )
 IN_HAND = Part(
     "taken_in_hand",

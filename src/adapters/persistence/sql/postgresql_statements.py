@@ -1,6 +1,8 @@
 """What is read from PostgreSQL, as text.
 
 An index of some rows is used only for a condition that stands there in the same words, hence text and not parameters.
+``OFFSET 0`` keeps a look-up as it is: for each row, in an index. The engine would make a join of it, and as long as it
+takes a table for empty, as a queue often was when somebody last counted, go through all of it for each row.
 """
 
 # ruff: noqa: S608 - the texts are made of names that stand in our own code
@@ -41,15 +43,28 @@ READS = {
     Read.ORDERS_PAGE_OF_USER: Query(
         f"SELECT {_order} FROM orders WHERE user_id = :of_user AND id < :before ORDER BY id DESC LIMIT :most"
     ),
+    Read.ORDERS_PAGE_OF_OWNER: Query(
+        f"""
+        SELECT {", ".join(f"orders.{column}" for column in ORDER_COLUMNS)} FROM orders JOIN users ON users.id = user_id
+        WHERE issuer = :of_issuer AND subject = :of_subject AND orders.id < :before
+        ORDER BY orders.id DESC LIMIT :most
+        """
+    ),
     # Nothing goes past a dead one or one that waits, whoever has not seen it yet when it was recorded.
     Read.READY_EVENTS: Query(
         f"""
         SELECT {_delivery} FROM deliveries
         WHERE lane = 'event' AND state = 'ready' AND partition = ANY (:partitions::integer[]) AND position > :after
             AND NOT EXISTS (
-                SELECT FROM deliveries AS stuck
-                WHERE stuck.{_STUCK} AND stuck.ordering_key = deliveries.ordering_key
-                    AND (stuck.state = 'dead' OR stuck.position < deliveries.position)
+                SELECT FROM deliveries AS dead
+                WHERE dead.{_STUCK} AND dead.state = 'dead' AND dead.ordering_key = deliveries.ordering_key
+                OFFSET 0
+            )
+            AND NOT EXISTS (
+                SELECT FROM deliveries AS blocked
+                WHERE blocked.{_STUCK} AND blocked.state = 'blocked' AND blocked.ordering_key = deliveries.ordering_key
+                    AND blocked.position < deliveries.position
+                OFFSET 0
             )
         ORDER BY position LIMIT :most
         """
@@ -78,6 +93,7 @@ READS = {
                 WHERE earlier.lane = 'received' AND earlier.ordering_key IS NOT NULL
                     AND earlier.ordering_key = deliveries.ordering_key
                     AND earlier.position < deliveries.position AND earlier.state <> 'discarded'
+                OFFSET 0
             )
         ORDER BY due_at, position LIMIT :most
         """
@@ -112,19 +128,23 @@ SURVEY = Query(
     """
     SELECT 'seen', given.source, given.message_id, 0
     FROM unnest(:sources::text[], :ids::text[]) AS given (source, message_id)
-    JOIN inbox ON inbox.consumer_group = :group
-        AND inbox.source = given.source AND inbox.message_id = given.message_id
+    CROSS JOIN LATERAL (
+        SELECT FROM inbox
+        WHERE consumer_group = :group AND source = given.source AND message_id = given.message_id OFFSET 0
+    ) AS found
     UNION ALL
-    SELECT 'lane', given.subject, '', lanes.version
+    SELECT 'lane', given.subject, '', found.version
     FROM unnest(:subjects::text[]) AS given (subject)
-    JOIN lanes ON lanes.consumer_group = :group AND lanes.topic = :topic AND lanes.subject = given.subject
+    CROSS JOIN LATERAL (
+        SELECT version FROM lanes WHERE consumer_group = :group AND topic = :topic AND subject = given.subject OFFSET 0
+    ) AS found
     UNION ALL
     SELECT 'kept', given.subject, '', 0
     FROM unnest(:subjects::text[]) AS given (subject)
     WHERE EXISTS (
         SELECT FROM deliveries
         WHERE lane = 'received' AND ordering_key IS NOT NULL
-            AND ordering_key = :prefix || given.subject AND state <> 'discarded'
+            AND ordering_key = :prefix || given.subject AND state <> 'discarded' OFFSET 0
     )
     """
 )
