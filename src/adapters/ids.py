@@ -30,16 +30,20 @@ class UuidV7Ids(Ids):
         self._clock = clock
         self._latest = 0
         self._lock = threading.Lock()
-        self._random = b""
+        self._random: list[int] = []
         self._process = 0
 
     def new(self) -> UUID:
         milliseconds = (self._clock.now() - _EPOCH) // _MILLISECOND
         with self._lock:
             if not self._random or self._process != os.getpid():  # a forked process must not give the same ids
-                self._random, self._process = os.urandom(_BYTES * _AT_ONCE), os.getpid()
-            taken, self._random = self._random[:_BYTES], self._random[_BYTES:]
-            random = int.from_bytes(taken, "big")
+                self._random, self._process = _drawn(), os.getpid()
+            random = self._random.pop()
             seeded = milliseconds << 12 | random >> 62 & _SEED
             self._latest = tick = max(seeded, self._latest + 1)
         return UUID(int=tick >> 12 << 80 | (tick & _COUNTER) << 64 | _VERSION_AND_VARIANT | random & _RANDOM)
+
+
+def _drawn() -> list[int]:
+    drawn = os.urandom(_BYTES * _AT_ONCE)
+    return [int.from_bytes(drawn[at : at + _BYTES], "big") for at in range(0, len(drawn), _BYTES)]

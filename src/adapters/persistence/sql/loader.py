@@ -1,6 +1,8 @@
 """Lookups of the same moment are one query."""
 
 import asyncio
+import itertools
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.persistence.sql.rows import Row
@@ -17,17 +19,17 @@ class Loader:
 
     def __init__(self, fetch: Callable[[list[str]], Awaitable[Sequence[Row]]]) -> None:
         self._fetch = fetch
-        self._asked: dict[str, asyncio.Future[Row | None]] = {}
+        # Each caller waits for itself: one that leaves takes nothing away from others who want the same row.
+        self._asked: defaultdict[str, list[asyncio.Future[Row | None]]] = defaultdict(list)
         self._fetching: set[asyncio.Task[None]] = set()
         self._beginning = False
 
     async def __call__(self, id: str) -> Row | None:
         """The row, or None."""
-        found = self._asked.get(id)
-        if found is None:
-            found = self._asked[id] = asyncio.get_running_loop().create_future()
-            self._begin()
-        return await asyncio.shield(found)  # others may wait for the same row: one that leaves takes nothing away
+        found: asyncio.Future[Row | None] = asyncio.get_running_loop().create_future()
+        self._asked[id].append(found)
+        self._begin()
+        return await found
 
     def _begin(self) -> None:
         if self._beginning or len(self._fetching) >= AT_ONCE:
@@ -43,16 +45,18 @@ class Loader:
             self._begin()
 
     async def _fetch_asked(self) -> None:
-        asked, self._asked = self._asked, {}
+        asked, self._asked = self._asked, defaultdict(list)
         self._beginning = False
         try:
             rows = {row[0]: row for row in await self._fetch(list(asked))}
         except BaseException as error:
-            for found in asked.values():
-                found.set_exception(error)
-                found.exception()  # whoever asked may have gone; then nobody is left to be told
+            for found in itertools.chain(*asked.values()):
+                if not found.done():  # whoever asked may have gone
+                    found.set_exception(error)
             if not isinstance(error, Exception):
                 raise
             return
-        for id_, found in asked.items():
-            found.set_result(rows.get(id_))
+        for id_, waiting in asked.items():
+            for found in waiting:
+                if not found.done():
+                    found.set_result(rows.get(id_))
