@@ -38,7 +38,7 @@ from ports.persistence import (
 
 log = logging.getLogger("crossdock.consumer")
 
-BATCH_MOST = 100  # messages of one partition at once
+BATCH_MOST = 250  # messages of one partition at once
 BATCH_PRESSED = 2  # the same while many requests wait
 REMEMBERED = timedelta(days=30)  # how long the inbox knows what it has seen
 PARKED_MOST = 10_000  # messages of one group that we keep; beyond, the backlog stays in the broker
