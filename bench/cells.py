@@ -2,8 +2,9 @@
 
 import itertools
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -107,20 +108,40 @@ class Bench:
 
     # --- weather ---
 
-    def weather_ours(self) -> Round:
-        """Ours, with every city in the cache."""
-        folder = self._new_folder()
-        with (
-            self._provider(folder) as environ,
-            self._crossdock(folder, self._copy(folder), environ) as child,
-        ):
-            return _round(*self._weather(child))
+    def weather_ours(self, requests: Callable[[], Sequence[bytes]]) -> Callable[[], Round]:
+        """Ours, the provider answering; nothing is known when the load begins."""
 
-    def weather_by_hand(self) -> Round:
-        """A client for each request."""
+        def run() -> Round:
+            folder = self._new_folder()
+            with (
+                self._provider(folder) as environ,
+                self._crossdock(folder, self._copy(folder), environ) as child,
+            ):
+                return _round(*self._weather(child, requests()))
+
+        return run
+
+    def weather_stale(self) -> Round:
+        """Ours, with the provider gone and what it said last no longer fresh."""
         folder = self._new_folder()
-        with self._provider(folder) as environ, self._by_hand(folder, "weather", environ=environ) as child:
-            return _round(*self._weather(child))
+        with ExitStack() as stack:
+            with self._provider(folder) as environ:
+                environ["CROSSDOCK_WEATHER_TTL"] = "1"
+                child = stack.enter_context(self._crossdock(folder, self._copy(folder), environ))
+                for path in prepared.weather_paths():
+                    child.get(path)
+            time.sleep(1.5)  # until they are stale
+            return _round(*self._weather(child, prepared.weather_requests()))
+
+    def weather_by_hand(self, requests: Callable[[], Sequence[bytes]]) -> Callable[[], Round]:
+        """A client for each request."""
+
+        def run() -> Round:
+            folder = self._new_folder()
+            with self._provider(folder) as environ, self._by_hand(folder, "weather", environ=environ) as child:
+                return _round(*self._weather(child, requests()))
+
+        return run
 
     # --- starting ---
 
@@ -173,13 +194,14 @@ class Bench:
                 "CROSSDOCK_WEATHER": "openweather",
                 "OPEN_WEATHER_URL": f"http://127.0.0.1:{port}{path}",
                 "OPEN_WEATHER_API_KEY": "any",
+                "CROSSDOCK_WEATHER_QUOTA": "1000000/second",
             }
 
     def _orders(self, child: Child, users: Sequence[str]) -> tuple[Answers, float]:
         return self._send(child, prepared.order_requests(users), status=201, keep_ids=True)
 
-    def _weather(self, child: Child) -> tuple[Answers, float]:
-        return self._send(child, prepared.weather_requests(), status=200)
+    def _weather(self, child: Child, requests: Sequence[bytes]) -> tuple[Answers, float]:
+        return self._send(child, requests, status=200)
 
     def _send(
         self, child: Child, requests: Sequence[bytes], *, status: int, keep_ids: bool = False
@@ -203,14 +225,18 @@ class Cell:
 def cells(bench: Bench) -> list[Cell]:
     """All of them, in the order in which they take turns."""
     full = "synchronous=FULL"
+    hot, zipf, new = prepared.weather_requests, prepared.zipf_weather_requests, prepared.new_weather_requests
     return [
         Cell("1", "POST /orders/  crossdock up", f"{full}, order + event", bench.running),
         Cell("2", "POST /orders/  relay and consumer paused", f"{full}, order + event", bench.paused),
         Cell("3a", "POST /orders/  by hand, async def", f"{full}, order", bench.by_hand("orders_async")),
         Cell("3b", "POST /orders/  by hand, def", f"{full}, order", bench.by_hand("orders_def")),
         Cell("4", "POST /orders/  by hand, no storage", "none", bench.unstored),
-        Cell("5a", "GET /weather/{city}  crossdock up, cached", "none", bench.weather_ours),
-        Cell("5b", "GET /weather/{city}  by hand, a client each", "none", bench.weather_by_hand),
+        Cell("5a", "GET /weather/{city}  crossdock up, hot cities", "none", bench.weather_ours(hot)),
+        Cell("5b", "GET /weather/{city}  crossdock up, 1,000 cities (Zipf)", "none", bench.weather_ours(zipf)),
+        Cell("5c", "GET /weather/{city}  crossdock up, each city new", "none", bench.weather_ours(new)),
+        Cell("5d", "GET /weather/{city}  crossdock up, provider gone, stale", "none", bench.weather_stale),
+        Cell("5e", "GET /weather/{city}  by hand, a client each", "none", bench.weather_by_hand(hot)),
     ]
 
 

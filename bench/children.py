@@ -46,14 +46,23 @@ class Child:
 
     def post(self, path: str, value: object) -> Any:
         """The JSON of a 201."""
+        return self._asked("POST", path, 201, json.dumps(value), {"Content-Type": "application/json"})
+
+    def get(self, path: str) -> Any:
+        """The JSON of a 200."""
+        return self._asked("GET", path, 200)
+
+    def _asked(
+        self, method: str, path: str, status: int, body: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("POST", path, json.dumps(value), {"Content-Type": "application/json"})
+            connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
             text = answer.read().decode()
         finally:
             connection.close()
-        if answer.status != 201:
+        if answer.status != status:
             raise RuntimeError(f"{path} answered {answer.status}: {text[:500]}")
         return json.loads(text)
 

@@ -16,14 +16,35 @@ def order_requests(users: Sequence[str]) -> list[bytes]:
     return [post("/orders/", _order(chance, users)) for _ in range(ORDERS)]
 
 
+def weather_paths() -> list[str]:
+    """Where the weather of some cities is."""
+    return [f"/weather/{quote(city)}" for city in CITIES]
+
+
 def weather_requests() -> list[bytes]:
     """One for each city."""
-    return [_get(f"/weather/{quote(city)}") for city in CITIES]
+    return [_get(path) for path in weather_paths()]
+
+
+def zipf_weather_requests() -> list[bytes]:
+    """A thousand cities, the n-th of them asked for 1/n as often as the first, the same in every run."""
+    chance = random.Random(21)
+    ranks = range(1, 1001)
+    return [_city(rank) for rank in chance.choices(ranks, weights=[1 / rank for rank in ranks], k=20_000)]
+
+
+def new_weather_requests() -> list[bytes]:
+    """So many cities that none is asked for twice."""
+    return [_city(number) for number in range(1, 40_001)]
 
 
 def plain_request() -> list[bytes]:
     """The least that can be asked."""
     return [_get("/")]
+
+
+def _city(number: int) -> bytes:
+    return _get(f"/weather/City%20{number}")
 
 
 def _order(chance: random.Random, users: Sequence[str]) -> object:
