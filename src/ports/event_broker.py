@@ -37,9 +37,9 @@ class Subscription(ABC):
     async def receive(self, *, limit: int) -> Sequence[Batch]:
         """Wait until there are messages and return them, at most ``limit`` a partition.
 
-        A partition whose last batch is not acknowledged gives nothing further. What was received and not acknowledged
-        when a member leaves, or dies, comes again, to it or to another member. Cancelling loses nothing. Raises
-        `Unavailable` when the broker is out of reach; the next call tries again.
+        A partition whose last batch is not acknowledged gives nothing further; it may while that is on its way. What
+        was received and not acknowledged when a member leaves, or dies, comes again, to it or to another member.
+        Cancelling loses nothing. Raises `Unavailable` when the broker is out of reach; the next call tries again.
         """
 
     @abstractmethod

@@ -209,7 +209,6 @@ class Receive:
                 await self.handle(batch, first=partition not in checked)
                 checked.add(partition)
                 reached(CrashPoint.CONSUMER_BEFORE_ACKNOWLEDGE)
-                await acknowledge([batch])
             except (Unavailable, Unknown) as error:
                 delay = outage.next_delay(getattr(error, "retry_after", None))
                 log.warning("partition %d of %s pauses %.1f s: %s", batch.partition, batch.topic, delay, error)
@@ -219,6 +218,15 @@ class Receive:
                     raise
                 delay = outage.next_delay()
                 log.exception("partition %d of %s goes on in %.1f s", batch.partition, batch.topic, delay)
+                await self._clock.sleep(delay)
+            else:
+                break
+        while True:  # handling it again would only find that it was handled
+            try:
+                await acknowledge([batch])
+            except Unavailable as error:
+                delay = outage.next_delay(error.retry_after)
+                log.warning("partition %d of %s: %s", batch.partition, batch.topic, error)
                 await self._clock.sleep(delay)
             else:
                 return

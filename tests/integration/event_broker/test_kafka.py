@@ -462,6 +462,35 @@ async def test_what_is_acknowledged_at_one_moment_is_committed_together(broker: 
     assert await broker.backlog(["order_events"], "crossdock") == 0
 
 
+async def test_the_next_batch_does_not_wait_for_the_commit_of_the_one_before(broker: KafkaEventBroker) -> None:
+    """Committing takes longer than handling; and what is acknowledged last is where the group stands at last."""
+    await broker.declare(["order_events"], "crossdock")
+    member = broker.subscribe(["order_events"], "crossdock")
+    first, second = (a_message(topic="order_events", subject="s") for _ in range(2))
+    for message in (first, second):
+        await broker.publish([message])
+    batches = await member.receive(limit=1)
+    consumer = member._membership and member._membership._consumer
+    assert consumer is not None
+    commit, may_commit = consumer.commit, asyncio.Event()
+
+    async def held(offsets: object) -> None:
+        await may_commit.wait()
+        await commit(offsets)
+
+    consumer.commit = held
+    acknowledging = [asyncio.create_task(member.acknowledge(batches))]
+
+    async with asyncio.timeout(20):
+        later = await member.receive(limit=100)
+    acknowledging.append(asyncio.create_task(member.acknowledge(later)))
+    may_commit.set()
+    await asyncio.gather(*acknowledging)
+
+    assert [*in_order(batches), *in_order(later)] == [first, second]
+    assert await broker.backlog(["order_events"], "crossdock") == 0
+
+
 # Security
 
 

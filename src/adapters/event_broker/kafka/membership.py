@@ -39,6 +39,7 @@ WATCH_SECONDS: Final = 2.0
 STUCK_SECONDS: Final = 20.0  # without a step, though there is something to receive
 POLL_SECONDS: Final = 1.0
 POSITION_SECONDS: Final = 0.1
+UNSETTLED_MOST: Final = 4  # batches of one partition that are acknowledged while the group does not know it yet
 
 GATHERED_MOST: Final = 500  # records of one partition, and
 GATHERED_BYTES: Final = 1024 * 1024  # their size, at which no more are fetched
@@ -86,12 +87,18 @@ class _Place:
     records: deque[Any] = field(default_factory=deque)
     bytes: int = 0
     in_hand: "Mark | None" = None
+    unsettled: int = 0  # batches that are acknowledged and on their way to the group's place
     is_lost: bool = False  # another has it, or soon will: what is in hand cannot be acknowledged
     committed: int | None = None  # as far as we know
 
     @property
     def is_idle(self) -> bool:
         return self.in_hand is None and not self.records
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the group does not yet have its place behind what we were given."""
+        return not self.is_lost and (self.in_hand is not None or self.unsettled > 0)
 
     @property
     def is_full(self) -> bool:
@@ -178,15 +185,27 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def take(self, limit: int) -> list[Batch]:
         """What can be handled now; it is in hand then."""
-        return [self._batch(place, limit) for place in self._open() if place.records and place.in_hand is None]
+        return [
+            self._batch(place, limit)
+            for place in self._open()
+            if place.records and place.in_hand is None and place.unsettled < UNSETTLED_MOST
+        ]
 
     async def acknowledge(self, marks: Iterable[Mark]) -> None:
-        """Commit, together with what others acknowledge meanwhile."""
+        """Commit, together with what others acknowledge meanwhile.
+
+        The next batch of the partition is given out at once: a commit takes several milliseconds, and should it fail,
+        what comes again is what was not acknowledged, from the first of them on.
+        """
         ours = [mark for mark in marks if self._is_current(mark)]
         if ours:
             wave = self._wave
             wave.marks += ours
+            for mark in ours:
+                mark.place.in_hand = None
+                mark.place.unsettled += 1
             self._to_commit.set()
+            self._news()
             await asyncio.shield(wave.done)
 
     def _open(self) -> Sequence[_Place]:
@@ -247,12 +266,15 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 raise
             else:
                 wave.done.set_result(None)
+            for mark in wave.marks:
+                mark.place.unsettled -= 1
             self._hands.set()
             self._news()
 
     async def _commit_wave(self, wave: _Wave) -> None:
         ends = {place: end for place, end in wave.passed.items() if place.is_idle}
-        ends |= {mark.place: mark.end for mark in wave.marks}
+        for mark in wave.marks:
+            ends[mark.place] = max(mark.end, ends.get(mark.place, 0))
         # Another may have got a share of ours while this wave waited for the one before.
         ends = {place: end for place, end in ends.items() if self._places.get(place.partition) is place}
         if not ends:
@@ -268,9 +290,6 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 return
         for place, end in ends.items():
             place.committed = end
-        for mark in wave.marks:
-            if mark.place.in_hand is mark:
-                mark.place.in_hand = None
 
     async def _watch(self) -> None:
         """Notice a broker that is away, and a consumer that lives and does nothing."""
@@ -319,7 +338,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._has_share, self._shared_at = False, asyncio.get_running_loop().time()
         with suppress(TimeoutError):
             async with asyncio.timeout(HANDS_SECONDS):
-                while any(place.in_hand and not place.is_lost for place in self._places.values()):
+                while any(place.is_owed for place in self._places.values()):
                     self._hands.clear()
                     await self._hands.wait()
         self._places.clear()
