@@ -14,10 +14,10 @@ from domain.model.email import Email
 from ports.errors import Rejected, Unavailable
 from ports.mailer import Mail, Mailer
 from tests.builders import a_mail
+from tests.certificates import Authority
 from tests.clock import ManualClock
 from tests.contracts.mailer import MailerContract
 from tests.integration.mailer.smtp_server import PASSWORD, USER, SmtpServer, Stage, answers, hangs
-from tests.integration.weather.tls import Certificate, self_signed
 
 SENDER = "Crossdock <post@crossdock.example>"
 
@@ -240,20 +240,20 @@ async def test_it_may_be_started_again(server: SmtpServer, mailer: SmtpMailer) -
 
 
 @pytest.fixture(scope="module")
-def certificate() -> Certificate:
-    return self_signed()
+def authority() -> Authority:
+    return Authority()
 
 
 @pytest.fixture
-def ca_file(certificate: Certificate, tmp_path: Path) -> Path:
+def ca_file(authority: Authority, tmp_path: Path) -> Path:
     file = tmp_path / "ca.pem"
-    file.write_text(certificate.pem)
+    file.write_text(authority.pem)
     return file
 
 
 @pytest.mark.parametrize("implicit", [True, False], ids=["smtps", "STARTTLS"])
-async def test_mail_and_password_go_over_tls(implicit: bool, certificate: Certificate, ca_file: Path) -> None:
-    async with SmtpServer(tls=certificate.context, implicit=implicit, login=True) as server:
+async def test_mail_and_password_go_over_tls(implicit: bool, authority: Authority, ca_file: Path) -> None:
+    async with SmtpServer(tls=authority.server(), implicit=implicit, login=True) as server:
         mailer = a_mailer(server, implicit_tls=implicit, ca_file=ca_file, username=USER, password=PASSWORD)
         await mailer.start()
 
@@ -266,8 +266,8 @@ async def test_mail_and_password_go_over_tls(implicit: bool, certificate: Certif
 
 
 @pytest.mark.parametrize("implicit", [True, False], ids=["smtps", "STARTTLS"])
-async def test_a_server_that_nobody_vouches_for_gets_nothing(implicit: bool, certificate: Certificate) -> None:
-    async with SmtpServer(tls=certificate.context, implicit=implicit, login=True) as server:
+async def test_a_server_that_nobody_vouches_for_gets_nothing(implicit: bool, authority: Authority) -> None:
+    async with SmtpServer(tls=authority.server(), implicit=implicit, login=True) as server:
         mailer = a_mailer(
             server, implicit_tls=implicit, trust_loopback=False, username=USER, password=PASSWORD, connections=1
         )
@@ -303,10 +303,8 @@ async def test_a_relay_without_tls_gets_mail_without_a_password() -> None:
         await mailer.stop()
 
 
-async def test_starttls_that_is_refused_is_no_reason_to_go_on_in_the_clear(
-    certificate: Certificate, ca_file: Path
-) -> None:
-    async with SmtpServer(tls=certificate.context) as server:
+async def test_starttls_that_is_refused_is_no_reason_to_go_on_in_the_clear(authority: Authority, ca_file: Path) -> None:
+    async with SmtpServer(tls=authority.server()) as server:
         server.always(Stage.STARTTLS, answers("454 not now"))
         mailer = a_mailer(server, ca_file=ca_file)
         await mailer.start()
@@ -317,8 +315,8 @@ async def test_starttls_that_is_refused_is_no_reason_to_go_on_in_the_clear(
         await mailer.stop()
 
 
-async def test_on_loopback_plain_text_does(certificate: Certificate) -> None:
-    async with SmtpServer(tls=certificate.context, login=True) as server:
+async def test_on_loopback_plain_text_does(authority: Authority) -> None:
+    async with SmtpServer(tls=authority.server(), login=True) as server:
         mailer = a_mailer(server, username=USER, password=PASSWORD)
         await mailer.start()
 

@@ -11,7 +11,7 @@ import pytest
 from adapters.task_queue.celery import CeleryTaskQueue
 from ports.errors import Unavailable
 from tests.builders import a_task
-from tests.integration.weather.tls import self_signed
+from tests.certificates import Authority
 from tests.services import need
 from tools.services import addresses
 
@@ -28,7 +28,7 @@ class Listener:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Listener"]:
         """Listen on a port of its own."""
-        server = await asyncio.start_server(self._note, "127.0.0.1", 0, ssl=self_signed().context)
+        server = await asyncio.start_server(self._note, "127.0.0.1", 0, ssl=Authority().server())
         self.port = server.sockets[0].getsockname()[1]
         async with server:
             yield self
