@@ -12,7 +12,21 @@ class Cache(ABC):
     A cache may forget anything at any time, and a cache that is away answers as if it had forgotten: it never raises
     for being out of reach, and never waits longer than a small bound. Keys are up to 200 characters of printable ASCII
     without blanks, values up to 512 KiB; `ValueError` otherwise. May be called by many at once.
+
+    What was put or dropped while it was away may not have arrived: afterwards an older value may be there again, for
+    no longer than the time that it was given. A value that was never put under a key is never given for it.
     """
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is remembered now, or not all of it; None while all is well, as far as is known. Asks nobody."""
+        return None
+
+    async def start(self) -> None:  # noqa: B027 - some have nothing to do
+        """Get ready; returns soon and without an error, also when the cache is away."""
+
+    async def stop(self) -> None:  # noqa: B027
+        """Let go of what is held. A cache that is stopped is away."""
 
     @abstractmethod
     async def get(self, key: str) -> bytes | None:

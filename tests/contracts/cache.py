@@ -68,10 +68,19 @@ class CacheContract:
 
     async def test_a_fraction_of_a_second_is_a_time_to_live(self, cache: Cache, pass_time: PassTime) -> None:
         await cache.put("key", b"value", seconds=0.5)
+        await cache.put("shorter", b"value", seconds=0.001)
+        await cache.put("shortest", b"value", seconds=1e-9)
 
         await pass_time(2)
 
-        assert await cache.get("key") is None
+        assert [await cache.get(key) for key in ("key", "shorter", "shortest")] == [None] * 3
+
+    @pytest.mark.parametrize("seconds", [30 * 86400.0, 31 * 86400.0, 2_000_000_000.0, 1e30, float("inf")])
+    async def test_a_very_long_time_to_live_is_one(self, cache: Cache, seconds: float) -> None:
+        """Memcached takes more than 30 days for a moment since 1970, which is past."""
+        await cache.put("key", b"value", seconds=seconds)
+
+        assert await cache.get("key") == b"value"
 
     async def test_the_longest_key_is_a_key(self, cache: Cache) -> None:
         longest = "!" + "k" * (KEY_MOST - 2) + "~"
@@ -79,6 +88,17 @@ class CacheContract:
         await cache.put(longest, b"value", seconds=60)
 
         assert await cache.get(longest) == b"value"
+
+    @pytest.mark.parametrize(
+        "key", ["noreply", "0", "flush_all", "*1", "$6", "+OK", "END", "key%20", "{key}", "\\r\\n"]
+    )
+    async def test_a_key_is_never_taken_for_anything_else(self, cache: Cache, key: str) -> None:
+        await cache.put("other", b"other", seconds=60)
+        await cache.put(key, b"value", seconds=60)
+        await cache.drop(key + "x")
+
+        assert await cache.get(key) == b"value"
+        assert await cache.get("other") == b"other"
 
     @pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "tab\t", "Köln", "nul\0", "k" * (KEY_MOST + 1)])
     async def test_a_key_outside_of_the_rules_is_refused_everywhere(self, cache: Cache, key: str) -> None:
@@ -106,3 +126,26 @@ class CacheContract:
         found = await asyncio.gather(*(use(number) for number in range(200)))
 
         assert found == [str(number).encode() for number in range(200)]
+
+    async def test_who_leaves_in_the_middle_leaves_the_others_their_answers(self, cache: Cache) -> None:
+        """The known trap: a connection goes to the next one with the answer in it to somebody who has gone."""
+        keys = [f"key:{number}" for number in range(40)]
+        for key in keys:
+            await cache.put(key, key.encode() * 1000, seconds=60)
+        for turns in range(30):
+            leaving = [asyncio.create_task(cache.get(key)) for key in keys[:20]]
+            leaving += [asyncio.create_task(cache.put("left", b"x" * 100_000, seconds=60)) for _ in range(2)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for task in leaving:
+                task.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
+
+            found = await asyncio.gather(*(cache.get(key) for key in keys))
+
+            assert found == [key.encode() * 1000 for key in keys]
+
+    async def test_it_says_that_all_is_well(self, cache: Cache) -> None:
+        await cache.put("key", b"value", seconds=60)
+
+        assert cache.trouble is None

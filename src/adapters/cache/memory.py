@@ -18,6 +18,19 @@ class MemoryCache(Cache):
         self._most_bytes = most_bytes
         self._bytes = 0
         self._entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # the least recently used first
+        self._stopped = False
+
+    @property
+    def trouble(self) -> str | None:
+        return "the cache is stopped" if self._stopped else None
+
+    async def start(self) -> None:
+        self._stopped = False
+
+    async def stop(self) -> None:
+        self._stopped = True
+        self._entries.clear()
+        self._bytes = 0
 
     async def get(self, key: str) -> bytes | None:
         check_entry(key)
@@ -34,8 +47,8 @@ class MemoryCache(Cache):
     async def put(self, key: str, value: bytes, *, seconds: float) -> None:
         check_entry(key, value, seconds)
         self._forget(key)
-        if _size(key, value) > self._most_bytes:
-            return  # it would push out everything else, and then itself
+        if self._stopped or _size(key, value) > self._most_bytes:
+            return  # one that large would push out everything else, and then itself
         self._entries[key] = (self._clock.monotonic() + seconds, value)
         self._bytes += _size(key, value)
         while len(self._entries) > self._most_entries or self._bytes > self._most_bytes:

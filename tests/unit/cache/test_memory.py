@@ -1,10 +1,14 @@
 """The cache in memory keeps the promises of the port, within its bounds."""
 
+from typing import ClassVar
+
 import pytest
 
 from adapters.cache.memory import MemoryCache
+from ports.cache import Cache
 from tests.clock import ManualClock
 from tests.contracts.cache import CacheContract, PassTime
+from tests.contracts.cache_outage import CacheOutageContract
 
 
 @pytest.fixture
@@ -20,6 +24,22 @@ class TestMemoryCache(CacheContract):
     @pytest.fixture
     def pass_time(self, clock: ManualClock) -> PassTime:
         return clock.advance
+
+
+class TestMemoryCacheOutage(CacheOutageContract):
+    """It is its own server: stopped, it knows nothing and keeps nothing."""
+
+    patience: ClassVar[float] = 1.0
+
+    @pytest.fixture
+    def cache(self, clock: ManualClock) -> Cache:
+        return MemoryCache(clock)
+
+    async def take_away(self, cache: Cache) -> None:
+        await cache.stop()
+
+    async def bring_back(self, cache: Cache) -> None:
+        await cache.start()
 
 
 async def test_beyond_its_number_of_entries_it_forgets_the_least_recently_used(clock: ManualClock) -> None:

@@ -1,0 +1,55 @@
+"""The count of what was granted within the last so many seconds."""
+
+import math
+from collections import deque
+from typing import Final
+
+EXACT_MOST: Final = 1000
+
+
+def grain_of(count: int, seconds: float) -> float:
+    """How exactly moments are kept: to a thousandth of the window, or fully where so many can be kept one by one.
+
+    It bounds the memory of large quotas. A moment is never kept as an earlier one, so nothing is granted too soon.
+    """
+    return seconds / EXACT_MOST if count > EXACT_MOST else 0.0
+
+
+class MovingWindow:
+    """Up to ``count`` in any ``seconds``, by a clock that is given with each call and never goes back."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self._count = count
+        self._seconds = seconds
+        self._grain = grain_of(count, seconds)
+        self._used = 0
+        self._grants: deque[tuple[float, int]] = deque()  # when they end to count, and how many; the oldest first
+
+    def used(self, now: float) -> int:
+        """How many count at this moment."""
+        while self._grants and self._grants[0][0] <= now:
+            self._used -= self._grants.popleft()[1]
+        return self._used
+
+    def wait(self, now: float, count: int | None = None) -> float:
+        """Seconds until there is room for one more, of ``count`` when that is less than all; 0 when there is."""
+        over = self.used(now) - (self._count if count is None else count)
+        for end, number in self._grants:
+            if over < 0:
+                break
+            over -= number
+            if over < 0:
+                return end - now
+        return 0.0
+
+    def add(self, now: float) -> None:
+        """Count one, whether there is room or not."""
+        self.used(now)
+        at = math.ceil(now / self._grain) * self._grain if self._grain else now
+        end = at + self._seconds
+        if self._grants and self._grants[-1][0] >= end:
+            end, number = self._grants.pop()
+            self._grants.append((end, number + 1))
+        else:
+            self._grants.append((end, 1))
+        self._used += 1
