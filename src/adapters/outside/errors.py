@@ -1,0 +1,26 @@
+"""Why an outside API was not even asked.
+
+PortError
+└── Unavailable
+    ├── BreakerOpen   it has failed too often a moment ago
+    └── QuotaSpent    our calls of this window are used up
+
+Both end at once whatever would try again, and neither says anything about the health of the other side.
+"""
+
+from ports.errors import Unavailable
+
+
+class NotAsked(Unavailable):
+    """We held the question back; ``retry_after`` says when it is worth asking again."""
+
+    def __init__(self, detail: str, *, retry_after: float) -> None:
+        super().__init__(detail, retry_after=retry_after)
+
+
+class BreakerOpen(NotAsked):
+    """The provider failed too often a moment ago and is left in peace."""
+
+
+class QuotaSpent(NotAsked):
+    """The calls that the provider allows are used up for now."""
