@@ -12,7 +12,7 @@ import logging
 import re
 import ssl
 from collections.abc import Collection, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
@@ -24,6 +24,10 @@ from ports.clock import Clock
 from ports.errors import PortError, Rejected, Unavailable
 
 RETRY_AFTER_MOST: Final = 60.0  # seconds; whoever asks for more patience is asked again sooner
+# Of an answer in JSON: 256 KB of `{},{},…` fit into the limit of bytes and cost 300 MB and a second of the event loop
+# to be told what is wrong with each. The weather of a city has about 60 parts.
+PARTS_MOST: Final = 2_000
+_TOLD_MOST: Final = 100  # faults in an answer; of more only their number is told
 
 # Every exception of httpx has its row. What a network or a server may cure by itself is Unavailable.
 ERRORS: Final[Mapping[type[Exception], type[PortError]]] = {
@@ -60,6 +64,7 @@ ERRORS: Final[Mapping[type[Exception], type[PortError]]] = {
 
 _UNAVAILABLE_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
 _SECONDS: Final = re.compile(r"[0-9]+")
+_DIGITS_MOST: Final = 12  # of a number of seconds that means anything
 # Their lines of DEBUG show headers and broken status lines, and both may repeat the query.
 _TALKATIVE_LOGGERS: Final = tuple(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))
 
@@ -93,22 +98,40 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return min(max(seconds, 0.0), RETRY_AFTER_MOST)
 
 
+def max_age(headers: Mapping[str, str]) -> float | None:
+    """The seconds that an answer may be kept for (RFC 9111 §5.2.2); None when it does not say, or says nonsense."""
+    found: float | None = None
+    for directive in headers.get("Cache-Control", "").lower().split(","):
+        name, _, value = directive.strip().partition("=")
+        if name in {"no-store", "no-cache"}:
+            return 0.0
+        if name == "max-age" and _SECONDS.fullmatch(value.strip('"')) and len(value) <= _DIGITS_MOST:
+            found = float(value.strip('"'))
+    age = headers.get("Age", "")
+    if found is not None and _SECONDS.fullmatch(age) and len(age) <= _DIGITS_MOST:
+        found = max(found - float(age), 0.0)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer, with a status that was expected."""
 
     host: str
     status: int
-    body: bytes
+    body: bytes = field(repr=False)  # it may quote the question, and locals are shown in reports of errors
+    max_age: float | None = None  # seconds that the other side lets it be kept for; None when it does not say
 
     def read(self, shape: type[Shape]) -> Shape:
         """The body as JSON of this shape; `Rejected` when it is anything else."""
+        if sum(map(self.body.count, (b",", b"[", b"{"))) > PARTS_MOST:
+            raise Rejected(f"{self.host} sent an answer that cannot be used: it has more than {PARTS_MOST} parts")
         try:
             return shape.model_validate_json(self.body)
         except ValidationError as error:
-            # Neither its own words nor the error itself: they quote the answer, and an answer may quote the question.
-            places = sorted({".".join(map(str, row["loc"])) or "body" for row in error.errors()})
-            raise Rejected(f"{self.host} sent an answer that cannot be used: {', '.join(places[:5])}") from None
+            places = _places(error)
+        # Out here, since the error, its words and its frames quote the answer, and an answer may quote the question.
+        raise Rejected(f"{self.host} sent an answer that cannot be used: {places}")
 
 
 class HttpClient:
@@ -220,7 +243,7 @@ class HttpClient:
             body += piece
             if len(body) > self._bytes_most:
                 raise Rejected(f"{host} sent more than {self._bytes_most} bytes")
-        return Answer(host, status, bytes(body))
+        return Answer(host, status, bytes(body), max_age(response.headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +319,18 @@ class _Call:
 def _address(url: str) -> httpx.URL | None:
     try:
         address = httpx.URL(url)
-    except httpx.InvalidURL:
+        host = address.host  # is decoded only now
+    except (httpx.InvalidURL, UnicodeError):
         return None
-    return address if address.scheme in {"http", "https"} and address.host and (address.port or 0) < 0x10000 else None
+    return address if address.scheme in {"http", "https"} and host and (address.port or 0) < 0x10000 else None
+
+
+def _places(error: ValidationError) -> str:
+    """Where an answer is wrong, in short."""
+    if error.error_count() > _TOLD_MOST:
+        return f"{error.error_count()} faults"
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return ", ".join(sorted({".".join(map(str, fault["loc"])) or "body" for fault in faults})[:5])
 
 
 def _outcome(task: asyncio.Task[Answer], host: str) -> Answer:

@@ -6,7 +6,6 @@ For a demonstration: ``python -m tests.stand_ins.weather_server --port 8099 --pr
 import argparse
 import asyncio
 import contextlib
-import gzip
 import http
 import itertools
 import json
@@ -14,9 +13,10 @@ import socket
 import ssl
 import struct
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from time import monotonic
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl
 
 OPENWEATHER_PATH: Final = "/data/2.5/weather"
@@ -32,6 +32,7 @@ class Asked:
     method: str
     target: str
     headers: Mapping[str, str]
+    at: float  # on the monotonic clock
 
     @property
     def path(self) -> str:
@@ -51,7 +52,7 @@ class Asked:
         return dict(self.query)[name]
 
 
-Script = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+Script = Callable[[Asked, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 class WeatherServer:
@@ -84,6 +85,11 @@ class WeatherServer:
         while len(self.asked) < times:
             self._news.clear()
             await self._news.wait()
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected now."""
+        return len(self._serving)
 
     @property
     def origin(self) -> str:
@@ -124,7 +130,10 @@ class WeatherServer:
                 self.asked.append(asked)
                 self._news.set()
                 script = self._next.pop(0) if self._next else self._always
-                await script(asked, writer)
+                if script is as_the_providers_do:
+                    await script(asked, writer)
+                else:
+                    await _until_the_client_leaves(reader, script(asked, writer))
                 await writer.drain()
             writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")  # as servers answer to a TLS hello
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
@@ -136,6 +145,20 @@ class WeatherServer:
             writer.close()
 
 
+async def _until_the_client_leaves(reader: asyncio.StreamReader, answering: Coroutine[Any, Any, None]) -> None:
+    """An answer without end ends with the connection; a client says nothing more before it is answered."""
+    answer, leaves = asyncio.create_task(answering), asyncio.create_task(reader.read(1))
+    try:
+        await asyncio.wait({answer, leaves}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ConnectionResetError("the client has gone")
+        await answer
+    finally:
+        for task in (answer, leaves):
+            task.cancel()
+        await asyncio.gather(answer, leaves, return_exceptions=True)
+
+
 async def _read(reader: asyncio.StreamReader) -> Asked | None:
     first = await reader.readexactly(1)
     if first == b"\x16":  # a TLS hello
@@ -143,7 +166,7 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
     lines = (first + await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
     method, target, _ = lines[0].split(" ")
     headers = dict(line.split(": ", 1) for line in lines[1:] if line)
-    return Asked(method, target, {name.lower(): value for name, value in headers.items()})
+    return Asked(method, target, {name.lower(): value for name, value in headers.items()}, monotonic())
 
 
 # What the providers say
@@ -232,22 +255,27 @@ def forecast(
     }
 
 
-async def as_the_providers_do(asked: Asked, writer: asyncio.StreamWriter) -> None:
-    """The right answer to every request."""
+def right_answer(asked: Asked) -> tuple[int, object]:
+    """The status and the document that the providers would answer."""
     match asked.path:
         case "/data/2.5/weather" if not dict(asked.query).get("appid"):
-            script = answers({"cod": 401, "message": "Invalid API key."}, status=401)
+            return 401, {"cod": 401, "message": "Invalid API key."}
         case "/data/2.5/weather" if asked.parameter("q").casefold() == UNKNOWN_CITY.casefold():
-            script = answers({"cod": "404", "message": "city not found"}, status=404)
+            return 404, {"cod": "404", "message": "city not found"}
         case "/data/2.5/weather":
-            script = answers(observation(asked.parameter("q")))
+            return 200, observation(asked.parameter("q"))
         case "/v1/search":
-            script = answers(places(asked.parameter("name")))
+            return 200, places(asked.parameter("name"))
         case "/v1/forecast":
-            script = answers(forecast())
+            return 200, forecast()
         case _:
-            script = answers({"error": "no such path"}, status=421)
-    await script(asked, writer)
+            return 421, {"error": "no such path"}
+
+
+async def as_the_providers_do(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    """The right answer to every request."""
+    status, document = right_answer(asked)
+    await answers(document, status=status)(asked, writer)
 
 
 # What any server may say
@@ -283,6 +311,27 @@ def sends(*pieces: bytes) -> Script:
         writer.writelines(pieces)
         await writer.drain()
         writer.close()
+
+    return script
+
+
+def only(path: str, script: Script) -> Script:
+    """``script`` where this path is asked for, else the right answer."""
+
+    async def chosen(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await (script if asked.path == path else as_the_providers_do)(asked, writer)
+
+    return chosen
+
+
+def floods(start: bytes, piece: bytes, *, most: int | None = None) -> Script:
+    """``start``, and then the same piece again and again as fast as it is read, so often or for ever."""
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        for _number in itertools.count() if most is None else range(most):
+            writer.write(piece)
+            await writer.drain()
 
     return script
 
@@ -326,67 +375,11 @@ async def resets(_: Asked, writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def repeats_the_question(asked: Asked, writer: asyncio.StreamWriter) -> None:
-    """The request line where the status line should be, as an echo service does."""
-    await sends(f"{asked.method} {asked.target} HTTP/1.1\r\n\r\n".encode())(asked, writer)
-
-
-async def redirects_with_the_query(asked: Asked, writer: asyncio.StreamWriter) -> None:
-    """A redirect inward that carries the whole query on."""
-    location = f"http://127.0.0.1:1/internal?{asked.target.partition('?')[2]}"
-    await answers(b"", status=302, headers={"Location": location})(asked, writer)
-
-
-async def streams_for_ever(_: Asked, writer: asyncio.StreamWriter) -> None:
-    """A body without end, as fast as it is read."""
-    writer.write(head(200, {"Transfer-Encoding": "chunked"}))
-    for _number in itertools.count():
-        writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
-        await writer.drain()
-
-
-BOMB: Final = gzip.compress(b"[" * 100_000_000, compresslevel=1)
-_CHUNKED: Final = head(200, {"Transfer-Encoding": "chunked"})
-
-UNAVAILABLE_FAULTS: Final[Mapping[str, Script]] = {
-    "an outage": answers({"cod": 503, "message": "later"}, status=503),
-    "reset": resets,
-    "closed without a word": sends(),
-    "cut in the headers": sends(b"HTTP/1.1 200 OK\r\nContent-Le"),
-    "cut in the body": sends(head(200, {"Content-Length": "1000"}), b'{"name": '),
-    "not HTTP": sends(b"SSH-2.0-OpenSSH_10.0\r\n"),
-    "the question again": repeats_the_question,
-    "hang": hangs,
-    "hang in the body": drips(head(200, {"Content-Length": "1000"}), b"", seconds=0.05),
-    "a byte at a time": slowly(observation("Berlin"), seconds=0.005),
-    "headers without end": drips(b"HTTP/1.1 200 OK\r\nX: ", b"x", seconds=0.01),
-    "chunk without end": drips(_CHUNKED + b"5;", b"x", seconds=0.01),
-    "a hundred for ever": drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n", seconds=0.01),
-}
-REJECTED_FAULTS: Final[Mapping[str, Script]] = {
-    "a refusal": answers({"cod": 401, "message": "Invalid API key"}, status=401),
-    "not JSON": answers(b"<html>It works!</html>"),
-    "half of JSON": answers(b'{"name": "Berlin", "main": {"temp": 1'),
-    "empty": answers(b""),
-    "a list": answers([observation("Berlin")]),
-    "null": answers(None),
-    "another shape": answers({"temperature": 11.3}),
-    "not UTF-8": answers(b'{"name": "M\xfcnchen"}'),
-    "deeply nested": answers(b'{"a":' * 10_000),
-    "gzip bomb": answers(BOMB, headers={"Content-Encoding": "gzip"}),
-    "gzip bomb that says nothing": answers(BOMB),
-    "body without end": streams_for_ever,
-    "too large": answers(b" " * (256 * 1024) + b"{}"),
-    "redirect inward": answers(b"", status=302, headers={"Location": "http://127.0.0.1:1/internal"}),
-    "redirect with the query": redirects_with_the_query,
-    "redirect to nowhere": answers(b"", status=301, headers={"Location": "http://[::"}),
-}
-FAULTS: Final[Mapping[str, Script]] = {**UNAVAILABLE_FAULTS, **REJECTED_FAULTS}
-
-
 async def _serve(port: int, provider: str, fault: str | None) -> None:
     async with WeatherServer(port=port) as server:
         if fault is not None:
+            from tests.stand_ins.weather_faults import FAULTS  # noqa: PLC0415 - it stands on this module
+
             server.always(FAULTS[fault])
         addresses = {
             "openweather": [f"OPEN_WEATHER_URL={server.openweather_url}", "OPEN_WEATHER_API_KEY=any"],
@@ -405,7 +398,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A stand-in for the weather providers on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--provider", choices=["openweather", "open_meteo"], default="openweather")
-    parser.add_argument("--fault", choices=sorted(FAULTS))
+    parser.add_argument("--fault", metavar="NAME", help="one of tests/stand_ins/weather_faults.py")
     chosen = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(chosen.port, chosen.provider, chosen.fault))

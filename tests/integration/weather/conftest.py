@@ -1,12 +1,13 @@
-"""The stand-in server, and a client with patience for a test."""
+"""The stand-in server, clients with patience for a test, and the questions of the drivers."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from adapters.http_client import HttpClient
+from tests.certificates import NOBODY_TRUSTED
 from tests.clock import ManualClock
-from tests.integration.weather.tls import NOBODY_TRUSTED
+from tests.integration.weather.questions import QUESTIONS, Question
 from tests.stand_ins.weather_server import WeatherServer
 
 
@@ -28,3 +29,20 @@ async def http(clock: ManualClock) -> AsyncIterator[HttpClient]:
     await client.start()
     yield client
     await client.stop()
+
+
+@pytest.fixture
+async def hasty(clock: ManualClock) -> AsyncIterator[HttpClient]:
+    """A client with hardly any patience, for providers that would wear it out."""
+    client = HttpClient(
+        clock, connections=2, connect_seconds=0.2, wait_seconds=0.2, call_seconds=0.3, tls=NOBODY_TRUSTED
+    )
+    await client.start()
+    yield client
+    await client.stop()
+
+
+@pytest.fixture(params=QUESTIONS)
+def question(request: pytest.FixtureRequest) -> Question:
+    """Each request of each driver, one after the other."""
+    return QUESTIONS[request.param]

@@ -2,10 +2,9 @@
 
 import asyncio
 import gc
-import logging
 import random
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from time import monotonic
 
 import pytest
@@ -14,11 +13,11 @@ from pydantic import SecretStr
 from adapters.http_client import Answer, HttpClient
 from adapters.weather.openweather import OpenWeather
 from domain.model.weather import City
-from ports.errors import PortError, Rejected, Unavailable
+from ports.errors import Rejected, Unavailable
+from tests.certificates import NOBODY_TRUSTED, Authority
 from tests.clock import ManualClock
-from tests.integration.weather.tls import NOBODY_TRUSTED, self_signed, trusting
+from tests.stand_ins.weather_faults import FAULTS
 from tests.stand_ins.weather_server import (
-    FAULTS,
     WeatherServer,
     answers,
     as_the_providers_do,
@@ -27,17 +26,6 @@ from tests.stand_ins.weather_server import (
 )
 
 CANARY = "canary-5f3a9c"
-
-
-@pytest.fixture
-async def hasty(clock: ManualClock) -> AsyncIterator[HttpClient]:
-    """A client with hardly any patience, for calls that fail."""
-    client = HttpClient(
-        clock, connections=2, connect_seconds=0.2, wait_seconds=0.2, call_seconds=0.2, tls=NOBODY_TRUSTED
-    )
-    await client.start()
-    yield client
-    await client.stop()
 
 
 @pytest.fixture
@@ -112,12 +100,12 @@ async def test_a_connection_that_the_server_has_closed_is_not_used_again(
 
 
 async def test_it_speaks_tls_with_whom_it_trusts(clock: ManualClock) -> None:
-    certificate = self_signed()
-    client = HttpClient(clock, tls=trusting(certificate))
+    authority = Authority()
+    client = HttpClient(clock, tls=authority.trusted())
     await client.start()
 
     try:
-        async with WeatherServer(tls=certificate.context) as server:
+        async with WeatherServer(tls=authority.server()) as server:
             assert (await ask(client, server)).status == 200
     finally:
         await client.stop()
@@ -247,9 +235,9 @@ async def test_a_call_that_was_left_while_it_connected_asks_nothing(
     clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A gate before the server holds the TLS handshake back until the caller has gone."""
-    certificate = self_signed()
+    authority = Authority()
     connected, left, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    client = HttpClient(clock, tls=trusting(certificate))
+    client = HttpClient(clock, tls=authority.trusted())
     await client.start()
 
     async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -265,7 +253,7 @@ async def test_a_call_that_was_left_while_it_connected_asks_nothing(
         await asyncio.gather(pipe(reader, onward_writer), pipe(onward_reader, writer))
         closed.set()
 
-    async with WeatherServer(tls=certificate.context) as server, await asyncio.start_server(gate, "127.0.0.1") as front:
+    async with WeatherServer(tls=authority.server()) as server, await asyncio.start_server(gate, "127.0.0.1") as front:
         address = f"https://127.0.0.1:{front.sockets[0].getsockname()[1]}/"
         call = asyncio.create_task(client.get(address, {"q": "Berlin"}))
         await connected.wait()
@@ -319,67 +307,7 @@ async def test_an_address_that_is_none_is_rejected(http: HttpClient, url: str) -
         await http.get(url, {})
 
 
-# Its silence
-
-
-@pytest.fixture
-def everything_is_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    names = ["", "asyncio", "httpx", "httpcore", *(f"httpcore.{part}" for part in ("connection", "http11", "proxy"))]
-    for name in names:
-        caplog.set_level(logging.DEBUG, logger=name or None)
-    return caplog
-
-
-def everything_that_shows(error: BaseException) -> Iterator[str]:
-    """What a log, an error report or a debugger would show of an error and of what caused it."""
-    yield "".join(traceback.format_exception(error))
-    seen: BaseException | None = error
-    while seen is not None:
-        yield f"{seen} {seen!r} {vars(seen)}"
-        for frame, _ in traceback.walk_tb(seen.__traceback__):
-            if "/adapters/" in frame.f_code.co_filename or "/site-packages/" in frame.f_code.co_filename:
-                yield repr(frame.f_locals)
-        seen = seen.__cause__ or seen.__context__
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_no_fault_shows_the_key_in_an_error_or_a_log(
-    narrow: HttpClient,
-    server: WeatherServer,
-    clock: ManualClock,
-    everything_is_logged: pytest.LogCaptureFixture,
-    fault: str,
-) -> None:
-    asyncio.get_running_loop().set_debug(True)
-    weather = OpenWeather(url=server.openweather_url, api_key=CANARY, http=narrow, clock=clock)
-    server.always(FAULTS[fault])
-
-    with pytest.raises(PortError) as raised:
-        await weather.current(City("Berlin"))
-
-    assert server.asked[0].parameter("appid") == CANARY
-    assert not [shown for shown in everything_that_shows(raised.value) if CANARY in shown]
-    assert CANARY not in everything_is_logged.text
-
-
-async def test_no_address_shows_the_key_in_an_error(hasty: HttpClient, clock: ManualClock) -> None:
-    for url in ("http://127.0.0.1:1/", "ftp://127.0.0.1/", "http://[::", "weather"):
-        weather = OpenWeather(url=url, api_key=CANARY, http=hasty, clock=clock)
-
-        with pytest.raises(PortError) as raised:
-            await weather.current(City("Berlin"))
-
-        assert not [shown for shown in everything_that_shows(raised.value) if CANARY in shown]
-
-
-async def test_a_right_answer_does_not_show_the_key_in_a_log(
-    http: HttpClient, server: WeatherServer, everything_is_logged: pytest.LogCaptureFixture
-) -> None:
-    asyncio.get_running_loop().set_debug(True)
-
-    await ask(http, server)
-
-    assert CANARY not in everything_is_logged.text
+# Its silence, of which test_secrets.py has more
 
 
 async def test_an_answer_that_quotes_the_key_is_not_quoted(
