@@ -1,9 +1,10 @@
-"""What comes as jars, brought by Maven once for each state of `pom.xml`."""
+"""What comes as jars, brought by Maven once for each state of its pom."""
 
 import fcntl
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,23 +20,31 @@ LEAN: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms32m")  # quic
 
 def jars(server: str) -> Path:
     """The folder with the jars of a server."""
-    place = folders.cache() / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+    return brought(POM) / server
+
+
+def brought(pom: Path, *parts: Path, finish: Callable[[Path], None] = lambda _: None) -> Path:
+    """The folder that a pom fills, and ``finish`` completes from other ``parts``; made once for each state of these."""
+    place = _place(pom, *parts)
     if not place.exists():
-        _bring(place)
-    return place / server
+        _bring(place, pom, finish)
+    return place
 
 
-def missing_for_jars() -> list[str]:
+def missing_for_jars(pom: Path = POM, *parts: Path) -> list[str]:
     """The packages that bring Java, and Maven as long as there is something to bring."""
-    place = folders.cache() / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
-    maven = place.exists() or program("mvn")
+    maven = _place(pom, *parts).exists() or program("mvn")
     return missing([(java(), NEEDED[0]), (maven, NEEDED[1]), (program("openssl"), NEEDED[2])])
 
 
-def _bring(place: Path) -> None:
+def _place(*parts: Path) -> Path:
+    return folders.cache() / hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
+
+
+def _bring(place: Path, pom: Path, finish: Callable[[Path], None]) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.parent.joinpath("lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # both servers ask for them at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several ask for them at the same time
         if place.exists():
             return
         unfinished = place.with_suffix(".unfinished")
@@ -45,11 +54,12 @@ def _bring(place: Path) -> None:
             "--quiet",
             "--batch-mode",
             "--file",
-            POM,
+            pom,
             "package",
             f"-Djars={unfinished}",
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
         if done.returncode:
             raise Failure(f"Maven cannot bring the jars:\n{done.stdout}{done.stderr}")
+        finish(unfinished)
         unfinished.rename(place)

@@ -11,11 +11,20 @@ from domain.model.text import one_line
 NAME_MOST = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who registered a user: somebody known as ``subject`` to ``issuer``."""
+
+    issuer: str
+    subject: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """Someone who may place orders.
 
-    ``name`` is optional. ``version`` counts the changes of this user, from 1, and is the sequence of the event that
+    ``name`` is optional. ``owner`` never changes; None when callers did not say who they were.
+    ``version`` counts the changes of this user, from 1, and is the sequence of the event that
     tells of the latest.
     """
 
@@ -24,6 +33,7 @@ class User:
     name: str | None
     registered_at: datetime
     version: int = 1
+    owner: Owner | None = None
 
     def __post_init__(self) -> None:
         if self.name is not None:
