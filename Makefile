@@ -14,6 +14,8 @@ BOOTSTRAP := .venv/.bootstrap
 RUN := .venv/.run
 TEST := .venv/.test
 PEERS := .venv/.peers
+READERS := .venv/.documents
+NODE := tests/node/node_modules/.made-from
 
 WORKERS ?= auto
 # Starts what is not up, runs a command, and stops what it has started.
@@ -29,7 +31,8 @@ help:
 	@echo "make integration  the tests with real files, sockets, processes and services"
 	@echo "make services     start PostgreSQL, Kafka, RabbitMQ, Redis, Memcached and a mail catcher, to stay (INSTALL=1 as above)"
 	@echo "make services-down, make services-status"
-	@echo "make check        format, lint, types, import rules, lock is current, docs"
+	@echo "make check        format, lint, types, import rules, lock is current, docs, nothing breaks whom the API serves"
+	@echo "make documents    write docs/openapi.json and docs/asyncapi.json; refused when that breaks somebody"
 	@echo "make lock         write the locks from pyproject.toml (UPGRADE=1 for the newest versions)"
 	@echo "make env          write .env.example from the settings"
 	@echo "make prove        kill everything under load and count what was promised and kept (PROVE=--quick; PROVE=--help)"
@@ -41,7 +44,7 @@ run: $(RUN)
 	@exec $(BIN)/crossdock up
 
 .PHONY: test
-test: $(TEST)
+test: $(TEST) $(READERS) $(NODE)
 	@exec $(WITH_SERVICES) $(PYTEST)
 
 .PHONY: unit
@@ -49,7 +52,7 @@ unit: $(TEST)
 	@exec $(PYTEST) tests/unit tests/contracts
 
 .PHONY: integration
-integration: $(TEST)
+integration: $(TEST) $(READERS) $(NODE)
 	@exec $(WITH_SERVICES) $(PYTEST) tests/integration
 
 .PHONY: services
@@ -65,7 +68,7 @@ services-status: $(TEST)
 	@$(BIN)/python -m tools.services status
 
 .PHONY: check
-check: format lint types imports locked docs
+check: format lint types imports locked docs compatible
 
 .PHONY: format
 format: $(TEST)
@@ -91,6 +94,14 @@ locked: $(TEST)
 docs: $(TEST)
 	@$(BIN)/python -m tools.check_docs
 
+.PHONY: compatible
+compatible: $(TEST)
+	@$(BIN)/python -m tools.documents --check
+
+.PHONY: documents
+documents: $(TEST)
+	@$(BIN)/python -m tools.documents
+
 .PHONY: lock
 lock: $(BOOTSTRAP)
 	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
@@ -115,7 +126,7 @@ prove: $(TEST)
 
 .PHONY: clean
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov build dist
+	rm -rf .venv tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov build dist
 	find src tests tools bench prove -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment with the one tool that installs the rest. PYTHON=… chooses the interpreter.
@@ -145,6 +156,17 @@ $(TEST): $(RUN) requirements/dev.txt
 	@echo "Installing from requirements/dev.txt"
 	@$(UV) --require-hashes -r requirements/dev.txt
 	@touch $@
+
+# What reads our documents as others do (client generator, fuzzer); it wants other versions of what the product uses.
+$(READERS): $(BOOTSTRAP) requirements/documents.txt
+	@echo "Installing from requirements/documents.txt"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/documents
+	@$(BIN)/uv pip install --quiet --python .venv/documents/bin/python --compile-bytecode --require-hashes -r requirements/documents.txt
+	@touch $@
+
+# Node itself is in requirements/dev.txt. Without a registry this goes on, and the tests that want a package say so.
+$(NODE): $(TEST) tests/node/package.json tests/node/package-lock.json
+	@$(BIN)/python -m tools.node
 
 # What the product is measured beside; its libraries are none of the product's, hence an environment of its own.
 $(PEERS): $(BOOTSTRAP) requirements/bench.txt

@@ -12,6 +12,7 @@ from uuid import UUID
 from bench import ledger, prepared
 from bench.children import CROSSDOCK, Child, free_port, module, serving
 from bench.load import Answers, Load, send
+from bench.tokens import issuer as issuing
 
 USERS = 8
 _USERS_BY_HAND = [str(UUID(int=number)) for number in range(USERS)]
@@ -105,6 +106,25 @@ class Bench:
         """A hand-written route that forgets."""
         with self._by_hand(self._new_folder(), "orders_unstored") as child:
             return _round(*self._orders(child, _USERS_BY_HAND))
+
+    def reading(self, *, tokens: bool) -> Callable[[], Round]:
+        """Ours, orders looked at one by one; with a token of whoever owns them, or without any."""
+
+        def run() -> Round:
+            folder = self._new_folder()
+            with ExitStack() as stack:
+                issuer = stack.enter_context(issuing(folder)) if tokens else None
+                settings = issuer.settings if issuer else {}
+                child = stack.enter_context(self._crossdock(folder, self._copy(folder), settings))
+                orders: list[tuple[str, str]] = []
+                for number in range(USERS):
+                    token = issuer.token(f"caller-{number}") if issuer else ""
+                    user = child.post("/register-user/", {"email": f"reader{number}@example.com"}, token=token)["id"]
+                    placed = [child.post("/orders/", prepared.some_order(user), token=token) for _ in range(25)]
+                    orders += [(order["id"], token) for order in placed]
+                return _round(*self._send(child, prepared.order_reads(orders), status=200))
+
+        return run
 
     # --- weather ---
 
@@ -232,6 +252,8 @@ def cells(bench: Bench) -> list[Cell]:
         Cell("3a", "POST /orders/  by hand, async def", f"{full}, order", bench.by_hand("orders_async")),
         Cell("3b", "POST /orders/  by hand, def", f"{full}, order", bench.by_hand("orders_def")),
         Cell("4", "POST /orders/  by hand, no storage", "none", bench.unstored),
+        Cell("7a", "GET /orders/{id}  crossdock up", "none", bench.reading(tokens=False)),
+        Cell("7b", "GET /orders/{id}  crossdock up, with tokens", "none", bench.reading(tokens=True)),
         Cell("5a", "GET /weather/{city}  crossdock up, hot cities", "none", bench.weather_ours(hot)),
         Cell("5b", "GET /weather/{city}  crossdock up, 1,000 cities (Zipf)", "none", bench.weather_ours(zipf)),
         Cell("5c", "GET /weather/{city}  crossdock up, each city new", "none", bench.weather_ours(new)),

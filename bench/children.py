@@ -44,9 +44,10 @@ class Child:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def post(self, path: str, value: object) -> Any:
+    def post(self, path: str, value: object, *, token: str = "") -> Any:
         """The JSON of a 201."""
-        return self._asked("POST", path, 201, json.dumps(value), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        return self._asked("POST", path, 201, json.dumps(value), headers)
 
     def get(self, path: str) -> Any:
         """The JSON of a 200."""

@@ -16,6 +16,11 @@ def order_requests(users: Sequence[str]) -> list[bytes]:
     return [post("/orders/", _order(chance, users)) for _ in range(ORDERS)]
 
 
+def order_reads(ids: Sequence[tuple[str, str]]) -> list[bytes]:
+    """Each of these orders, with a token that may see it; an empty one is left out."""
+    return [_get(f"/orders/{order}", token) for order, token in ids]
+
+
 def weather_paths() -> list[str]:
     """Where the weather of some cities is."""
     return [f"/weather/{quote(city)}" for city in CITIES]
@@ -59,6 +64,11 @@ def _order(chance: random.Random, users: Sequence[str]) -> object:
     return {"user_id": chance.choice(users), "currency": CURRENCY, "lines": lines}
 
 
+def some_order(user: str) -> object:
+    """An order of one user, as a value."""
+    return _order(random.Random(user), [user])
+
+
 def post(path: str, value: object) -> bytes:
     """With a JSON body."""
     body = json.dumps(value, separators=(",", ":")).encode()
@@ -66,5 +76,6 @@ def post(path: str, value: object) -> bytes:
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def _get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/json\r\n\r\n".encode()
+def _get(path: str, token: str = "") -> bytes:
+    authorization = f"authorization: Bearer {token}\r\n" if token else ""
+    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/json\r\n{authorization}\r\n".encode()

@@ -29,9 +29,19 @@ ADAPTERS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "celery-rabbitmq": ["celery", "rabbit"],
     },
     "persistence": {"memory": ["memory"], "sqlite": ["sqlite"], "postgresql": ["postgres"]},
-    "cache": {"memory": ["memory"]},
+    "cache": {"memory": ["memory"], "redis": ["redis"], "memcached": ["memcached"]},
+    "quota": {"memory": ["memory"], "redis": ["redis"]},
+    "identity": {
+        "oidc-keycloak": ["oidc", "keycloak"],
+        "oidc-provider": ["oidc", "oidcprovider"],
+        "oidc-by-hand": ["oidc", "madebyhand"],
+    },
     "mailer": {"memory": ["memory"], "log": ["log"], "smtp": ["smtp"]},
     "weather": {
+        "openweather-tls": ["openweather", "tls"],
+        "open_meteo-tls": ["meteo", "tls"],
+        "openweather-recorded": ["openweather", "asitanswers"],  # or asked itself, with WEATHER_LIVE=1
+        "open_meteo-recorded": ["meteo", "asitanswers"],
         "openweather": ["openweather"],
         "open_meteo": ["meteo"],
         "sample": ["sample"],

@@ -28,6 +28,7 @@ LOCKS = {
         *("--all-extras", "pyproject.toml", "--group", "test", "--group", "dev"),
         *("--constraint", "requirements/run.txt"),
     ],
+    "requirements/documents.txt": ["--group", "documents"],
     "requirements/bench.txt": ["--group", "bench", "--constraint", "requirements/run.txt"],
     "requirements/build.txt": ["--group", "build"],
     "requirements/uv.txt": ["--group", "bootstrap"],

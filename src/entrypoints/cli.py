@@ -180,6 +180,17 @@ def openapi() -> None:
     typer.echo(json.dumps(document, indent=2))
 
 
+@app.command()
+def asyncapi() -> None:
+    """Print the AsyncAPI document: the events, with the names that these settings give topics and exchange."""
+    from entrypoints.asyncapi import describe_events
+
+    with readable_errors():
+        broker = load_settings().event_broker
+    document = describe_events(topic_prefix=broker.topic_prefix, partitions=broker.partitions)
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
 def main() -> None:
     """Run the command line."""
     app(prog_name="crossdock")

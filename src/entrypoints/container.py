@@ -6,6 +6,8 @@ The only file that imports adapters, each inside the function that builds it: wh
 import os
 import secrets
 import socket
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,6 +33,7 @@ from domain.services.get_order import GetOrder
 from domain.services.get_user import GetUser
 from domain.services.get_weather import GetWeather
 from domain.services.list_orders import ListOrders
+from domain.services.ownership import Ownership
 from domain.services.register_user import RegisterUser
 from domain.services.send_order_confirmation import SendOrderConfirmation
 from domain.services.send_welcome_email import SendWelcomeEmail
@@ -39,22 +42,31 @@ from entrypoints.settings import Settings
 from entrypoints.settings_ports import (
     CeleryTaskQueue,
     KafkaBroker,
+    MemcachedCache,
+    OidcIdentity,
     OpenMeteo,
     OpenWeather,
     PostgresqlPersistence,
     RabbitMqBroker,
+    RedisCache,
     SmtpMailer,
     SqlitePersistence,
 )
+from entrypoints.settings_variables import Rate
 from ports.cache import Cache
 from ports.clock import Clock
 from ports.event_broker import EventBroker
+from ports.identity import Identity
 from ports.ids import Ids
 from ports.mailer import Mailer
+from ports.outside import OutsideCounts
 from ports.persistence import Persistence
+from ports.quota import Quota
 from ports.task_queue import TaskQueue
 from ports.weather import WeatherProvider
 
+CACHE_PREFIX = "crossdock:cache:1:"  # another number when entries of before would be misread
+QUOTA_PREFIX = "crossdock:quota:1:"
 TASKS_WAITING_MOST = 10_000  # some 15 MB; beyond, tasks wait in their rows alone
 TOPICS = tuple(sorted({event.topic for event in EVENT_TYPES}))
 
@@ -178,6 +190,54 @@ def _memory_cache(clock: Clock) -> Cache:
     return MemoryCache(clock)
 
 
+def _redis(settings: Settings, clock: Clock) -> Any:
+    from adapters.redis_client import RedisClient
+
+    chosen = cast("RedisCache", settings.cache)
+    server = chosen.server
+    return RedisClient(
+        host=server.host,
+        port=server.port,
+        username=server.user,
+        password=server.password,
+        database=chosen.database,
+        tls=server.scheme == "rediss",
+        ca_file=chosen.ca_file,
+        clock=clock,
+    )
+
+
+def _redis_cache(settings: Settings, redis: Any) -> Cache:
+    from adapters.cache.redis import RedisCache as Adapter
+
+    return Adapter(redis, prefix=f"{settings.event_broker.topic_prefix}{CACHE_PREFIX}")
+
+
+def _memcached_cache(settings: Settings, clock: Clock) -> Cache:
+    from adapters.cache.memcached import MemcachedCache as Adapter
+
+    chosen = cast("MemcachedCache", settings.cache)
+    return Adapter(chosen.places, prefix=f"{settings.event_broker.topic_prefix}{CACHE_PREFIX}", clock=clock)
+
+
+def _memory_quota(clock: Clock, api: str, rate: Rate) -> Quota:  # noqa: ARG001 - one object each
+    from adapters.quota.memory import MemoryQuota
+
+    return MemoryQuota(rate.count, _quota_seconds(rate), clock=clock)
+
+
+def _redis_quota(settings: Settings, redis: Any, clock: Clock, api: str, rate: Rate) -> Quota:
+    from adapters.quota.redis import RedisQuota
+
+    key = f"{settings.event_broker.topic_prefix}{QUOTA_PREFIX}{api}"
+    return RedisQuota(redis, key, rate.count, _quota_seconds(rate), clock=clock)
+
+
+def _quota_seconds(rate: Rate) -> float:
+    """A little longer than the provider's: what is granted now may reach it later than what is granted next."""
+    return rate.seconds + min(1.0, rate.seconds / 5)
+
+
 def _log_mailer() -> Mailer:
     from adapters.mailer.log import LogMailer
 
@@ -213,6 +273,15 @@ def _http(clock: Clock) -> Any:
     return HttpClient(clock)
 
 
+def _metered(
+    api: str, rate: Rate, http: Any, quota: Callable[[str, Rate], Quota], clock: Clock, counts: OutsideCounts
+) -> Any:
+    from adapters.outside.metered import Metered
+
+    counts.quotas[api] = quota(api, rate)
+    return Metered(http, counts.quotas[api], api=api, clock=clock)
+
+
 def _openweather(settings: Settings, http: Any, clock: Clock) -> WeatherProvider:
     from adapters.weather.openweather import OpenWeather as Adapter
 
@@ -236,11 +305,45 @@ def _sample(clock: Clock) -> WeatherProvider:
     return SampleWeather(clock=clock)
 
 
-def _resilient(settings: Settings, provider: WeatherProvider, cache: Cache, clock: Clock) -> WeatherProvider:
+def _weather(
+    settings: Settings, cache: Cache, clock: Clock, counts: OutsideCounts, **drivers: Callable[[], WeatherProvider]
+) -> WeatherProvider:
     from adapters.weather.resilient import ResilientWeather
 
     chosen = settings.weather
-    return ResilientWeather(provider, name=chosen.backend, cache=cache, clock=clock, fresh_seconds=chosen.ttl)
+    return ResilientWeather(
+        {name: drivers[name]() for name in chosen.providers},
+        cache=cache,
+        clock=clock,
+        counts=counts,
+        fresh_seconds=chosen.ttl,
+        stale_seconds=chosen.stale,
+    )
+
+
+def _anyone() -> Identity:
+    from adapters.identity.anyone import Anyone
+
+    return Anyone()
+
+
+def _oidc(settings: Settings, clock: Clock) -> Identity:
+    from adapters.http_client import HttpClient
+    from adapters.identity.oidc.identity import OidcIdentity as Adapter
+
+    chosen = cast("OidcIdentity", settings.identity)
+    tls = None if chosen.ca_file is None else ssl.create_default_context(cafile=chosen.ca_file)
+    return Adapter(
+        issuer=chosen.issuer or "",
+        audience=chosen.audience or "",
+        algorithms=chosen.algorithms,
+        leeway=chosen.leeway,
+        scope_claims=chosen.scope_paths,
+        default_scopes=chosen.default_scopes,
+        # Two questions make a renewal, and callers may wait for one.
+        http=HttpClient(clock, connections=2, connect_seconds=1.5, wait_seconds=2, call_seconds=2.5, tls=tls),
+        clock=clock,
+    )
 
 
 # --- policy -----------------------------------------------------------------------------------------------------------
@@ -337,7 +440,21 @@ class Container(containers.DeclarativeContainer):
         kafka=providers.Singleton(_kafka, settings),
         rabbitmq=providers.Singleton(_rabbitmq, settings, persistence, clock, process),
     )
-    cache = _by_backend("cache", settings, memory=providers.Singleton(_memory_cache, clock))
+    redis = providers.Singleton(_redis, settings, clock)
+    cache = _by_backend(
+        "cache",
+        settings,
+        memory=providers.Singleton(_memory_cache, clock),
+        redis=providers.Singleton(_redis_cache, settings, redis),
+        memcached=providers.Singleton(_memcached_cache, settings, clock),
+    )
+    quota = _by_backend(
+        "cache",
+        settings,
+        memory=providers.Factory(_memory_quota, clock),
+        redis=providers.Factory(_redis_quota, settings, redis, clock),
+        memcached=providers.Factory(_memory_quota, clock),  # Memcached cannot count a moving window
+    )
     mailer = _by_backend(
         "mailer",
         settings,
@@ -345,15 +462,29 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Singleton(_memory_mailer),
         smtp=providers.Singleton(_smtp, settings, clock),
     )
+    outside_counts = providers.Singleton(OutsideCounts)
     http = providers.Singleton(_http, clock)
-    weather_provider = _by_backend(
-        "weather",
-        settings,
-        openweather=providers.Singleton(_openweather, settings, http, clock),
-        open_meteo=providers.Singleton(_open_meteo, settings, http, cache, clock),
-        sample=providers.Singleton(_sample, clock),
+    weather_rate = providers.Callable(lambda chosen: chosen.weather.quota, settings)
+    openweather_http = providers.Singleton(
+        _metered, "openweather", weather_rate, http, quota.provider, clock, outside_counts
     )
-    weather = providers.Singleton(_resilient, settings, weather_provider, cache, clock)
+    open_meteo_http = providers.Singleton(
+        _metered, "open_meteo", weather_rate, http, quota.provider, clock, outside_counts
+    )
+    weather = providers.Singleton(  # not by backend: several may be chosen, each of which is built when it is
+        _weather,
+        settings,
+        cache,
+        clock,
+        outside_counts,
+        openweather=providers.Singleton(_openweather, settings, openweather_http, clock).provider,
+        open_meteo=providers.Singleton(_open_meteo, settings, open_meteo_http, cache, clock).provider,
+        sample=providers.Singleton(_sample, clock).provider,
+    )
+
+    identity = _by_backend(
+        "identity", settings, none=providers.Singleton(_anyone), oidc=providers.Singleton(_oidc, settings, clock)
+    )
 
     attempts = providers.Singleton(_attempts, settings)
     pace = providers.Singleton(Pace, clock)
@@ -403,9 +534,10 @@ class Container(containers.DeclarativeContainer):
 
     register_user = providers.Singleton(RegisterUser, unit_of_work, clock, ids)
     get_user = providers.Singleton(GetUser, persistence.provided.users)
-    create_order = providers.Singleton(CreateOrder, unit_of_work, clock, ids)
-    get_order = providers.Singleton(GetOrder, persistence.provided.orders)
-    list_orders = providers.Singleton(ListOrders, persistence.provided.orders)
+    ownership = providers.Singleton(Ownership, persistence.provided.users)
+    create_order = providers.Singleton(CreateOrder, unit_of_work, clock, ids, ownership)
+    get_order = providers.Singleton(GetOrder, persistence.provided.orders, ownership)
+    list_orders = providers.Singleton(ListOrders, persistence.provided.orders, ownership)
     get_weather = providers.Singleton(GetWeather, weather)
 
     health = providers.Singleton(HealthCheck, persistence, event_broker, clock)

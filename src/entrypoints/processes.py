@@ -7,15 +7,19 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entrypoints.container import Container, build, migrate_database
 from entrypoints.ending import end_at_the_latest
 from entrypoints.observability import configure_logging
 from entrypoints.roles import Role, check
 from entrypoints.settings import Settings
+from entrypoints.settings_ports import OidcIdentity
 from entrypoints.startup import pipeline, spare_the_collector, started
 from ports import crash_points
+
+if TYPE_CHECKING:
+    from entrypoints.web.docs import DocsClient
 
 
 class StartError(Exception):
@@ -99,7 +103,14 @@ async def _answer(
     from entrypoints.web.app import create_app
 
     settings = container.settings()
-    app = create_app(container, operator_token=token, weather_ttl=settings.weather.ttl)
+    app = create_app(
+        container,
+        operator_token=token,
+        weather_ttl=settings.weather.ttl,
+        topic_prefix=settings.event_broker.topic_prefix,
+        partitions=settings.event_broker.partitions,
+        docs_client=_docs_client(settings),
+    )
     async with started(container, role), pipeline(container, role):
         spare_the_collector()
         if one_of_several is None:
@@ -109,6 +120,15 @@ async def _answer(
         await serve(app, listener, grace=settings.server.grace / 2)
         end_at_the_latest(settings.server.grace / 2)
     return 0
+
+
+def _docs_client(settings: Settings) -> "DocsClient | None":
+    from entrypoints.web.docs import DocsClient
+
+    chosen = settings.identity
+    if not isinstance(chosen, OidcIdentity) or chosen.docs_client_id is None:
+        return None
+    return DocsClient(chosen.docs_client_id, chosen.audience or "")
 
 
 async def _work(container: Container, role: Role) -> int:

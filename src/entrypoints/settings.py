@@ -28,6 +28,8 @@ def _scheme(url: str, _: Mapping[str, str]) -> str:
 
 
 def _provider(value: str, values: Mapping[str, str]) -> str:
+    if "," in value:
+        return ports.SEVERAL
     if value != "auto":
         return value
     return "openweather" if values.get("OPEN_WEATHER_API_KEY") else "open_meteo"
@@ -63,11 +65,13 @@ class Settings:
     ]
     delivery: ports.DeliverySettings
     weather: Annotated[
-        ports.OpenWeather | ports.OpenMeteo | ports.SampleWeather,
+        ports.OpenWeather | ports.OpenMeteo | ports.SampleWeather | ports.SeveralWeather,
         Choice(
             Variable(
                 "CROSSDOCK_WEATHER",
-                "who knows the weather; auto is openweather when its key is set, else open_meteo",
+                "who knows the weather, of several each when those before it cannot answer; auto is openweather when "
+                "its key is set, else open_meteo",
+                ports.WEATHER_FORMS,
             ),
             default="auto",
             also=("auto",),
@@ -75,8 +79,11 @@ class Settings:
         ),
     ]
     cache: Annotated[
-        ports.MemoryCache,
-        Choice(Variable("CROSSDOCK_CACHE", "what remembers answers"), default="memory", later=("redis", "memcached")),
+        ports.MemoryCache | ports.RedisCache | ports.MemcachedCache,
+        Choice(
+            Variable("CROSSDOCK_CACHE", "what remembers answers; with redis all processes share the quotas as well"),
+            default="memory",
+        ),
     ]
     mailer: Annotated[
         ports.LogMailer | ports.SmtpMailer | ports.MemoryMailer,
@@ -86,8 +93,11 @@ class Settings:
         ),
     ]
     identity: Annotated[
-        ports.NoIdentity,
-        Choice(Variable("CROSSDOCK_IDENTITY", "who says who is calling"), default="none", later=("oidc",)),
+        ports.NoIdentity | ports.OidcIdentity,
+        Choice(
+            Variable("CROSSDOCK_IDENTITY", "who says who is calling; with none, anyone may do everything but operate"),
+            default="none",
+        ),
     ]
     server: ports.ServerSettings
     logging: ports.LoggingSettings

@@ -21,12 +21,14 @@ from entrypoints.settings_variables import (
     host_name,
     is_loopback,
     mail_address,
+    masked,
     outbound_url,
     rate,
     server_of,
     server_url,
 )
 from ports.crash_points import CrashPoint
+from ports.identity import OPERATOR, SCOPES
 
 _NAME = r"[A-Za-z0-9._-]{1,100}"  # what Kafka allows in a topic, with room for the rest of it
 _FAULT = re.compile(rf"({'|'.join(map(re.escape, CrashPoint))}):(kill|freeze)(:[1-9][0-9]{{0,5}})?")
@@ -356,6 +358,9 @@ class DeliverySettings(Part):
 # --- weather ----------------------------------------------------------------------------------------------------------
 
 _OUTBOUND = "an https address, or http on loopback; without user, query and fragment"
+WEATHER_PROVIDERS = ("openweather", "open_meteo", "sample")
+WEATHER_FORMS = f"auto, {', '.join(WEATHER_PROVIDERS)}, or several of these without auto, separated by commas"
+SEVERAL = ","  # the backend of a list; no name that could be chosen
 
 
 class WeatherSettings(Part):
@@ -377,15 +382,19 @@ class WeatherSettings(Part):
     ] = 3600
     quota: Annotated[
         Rate,
-        Variable("CROSSDOCK_WEATHER_QUOTA", "calls to the provider, never more", "N/second, N/minute, N/hour, N/day"),
+        Variable("CROSSDOCK_WEATHER_QUOTA", "calls to each provider, never more", "N/second, N/minute, N/hour, N/day"),
         BeforeValidator(rate),
     ] = Rate(60, 60)
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Who is asked, in this order."""
+        raise NotImplementedError
 
-class OpenWeather(WeatherSettings):
-    """The API of openweathermap.org; without its key the app starts, and weather answers 503."""
 
-    backend: Literal["openweather"] = "openweather"
+class OpenWeatherAccess(WeatherSettings):
+    """How the API of openweathermap.org is reached; without its key the app starts, and it is not asked."""
+
     key: Annotated[
         SecretStr | None,
         Variable("OPEN_WEATHER_API_KEY", "the key of OpenWeather", "1 to 255 visible ASCII characters", secret=True),
@@ -396,10 +405,19 @@ class OpenWeather(WeatherSettings):
     ] = "https://api.openweathermap.org/data/2.5/weather"
 
 
-class OpenMeteo(WeatherSettings):
-    """The API of open-meteo.com, which needs no key."""
+class OpenWeather(OpenWeatherAccess):
+    """The API of openweathermap.org; without its key weather answers 503."""
 
-    backend: Literal["open_meteo"] = "open_meteo"
+    backend: Literal["openweather"] = "openweather"
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return (self.backend,)
+
+
+class OpenMeteoAccess(WeatherSettings):
+    """How the API of open-meteo.com is reached, which needs no key."""
+
     geocoding_url: Annotated[
         str,
         Variable("OPEN_METEO_GEOCODING_URL", "where Open-Meteo knows places", _OUTBOUND),
@@ -412,10 +430,53 @@ class OpenMeteo(WeatherSettings):
     ] = "https://api.open-meteo.com/v1/forecast"
 
 
+class OpenMeteo(OpenMeteoAccess):
+    """The API of open-meteo.com."""
+
+    backend: Literal["open_meteo"] = "open_meteo"
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return (self.backend,)
+
+
 class SampleWeather(WeatherSettings):
     """Fixed answers, which say so."""
 
     backend: Literal["sample"] = "sample"
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return (self.backend,)
+
+
+def _names(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",")]
+    if not all(names):
+        raise Refused("has a comma without a name on both sides")
+    for name in names:
+        if name == "auto":
+            raise Refused("has auto among several: it stands alone")
+        if name not in WEATHER_PROVIDERS:
+            raise Refused(f"names {masked(name)[:40]!r}, which is not known")
+        if names.count(name) > 1:
+            raise Refused(f"names {name} twice")
+    return tuple(names)
+
+
+class SeveralWeather(OpenWeatherAccess, OpenMeteoAccess):
+    """Each when those before it cannot answer."""
+
+    backend: Literal[","] = ","
+    order: Annotated[
+        tuple[str, ...], Variable("CROSSDOCK_WEATHER", "who is asked", WEATHER_FORMS), BeforeValidator(_names)
+    ] = ("openweather", "open_meteo")
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return self.order
 
 
 # --- cache, mailer, identity ------------------------------------------------------------------------------------------
@@ -425,6 +486,74 @@ class MemoryCache(Part):
     """Within this process."""
 
     backend: Literal["memory"] = "memory"
+
+
+def _redis(value: SecretStr) -> SecretStr:
+    parts = urlsplit(server_url(value.get_secret_value(), "redis", "rediss"))
+    if parts.query or parts.fragment:
+        raise Refused("has a query or a fragment, which nothing here would read")
+    if not re.fullmatch(r"/?|/[0-9]{1,4}", parts.path):
+        raise Refused("names no database by its number")
+    if parts.username and not parts.password:
+        raise Refused("has a user without a password; a password alone is written :password@")
+    return value
+
+
+class RedisCache(Part):
+    """A Redis, which several processes can share."""
+
+    backend: Literal["redis"] = "redis"
+    url: Annotated[
+        SecretStr,
+        Variable(
+            "REDIS_URL",
+            "where Redis answers; rediss is TLS",
+            "redis://user:password@host:port/number or rediss://…",
+            sensitive=True,
+        ),
+        AfterValidator(_redis),
+    ] = SecretStr("redis://localhost:6379/0")
+    ca_file: Annotated[
+        Authorities, Variable("REDIS_SSL_CAFILE", "who vouches for Redis; without, the system's own list", _PEM)
+    ] = None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.ca_file is not None and self.server.scheme != "rediss":
+            yield "ca_file", "is set, and REDIS_URL is not rediss://: nothing would be encrypted"
+
+    @property
+    def server(self) -> Server:
+        """Where Redis is, and who we are to it."""
+        return server_of(self.url.get_secret_value(), {"redis": 6379, "rediss": 6379})
+
+    @property
+    def database(self) -> int:
+        """The number of the database."""
+        return int(urlsplit(self.url.get_secret_value()).path.strip("/") or 0)
+
+
+def _several_servers(value: str) -> str:
+    names = [server.strip() for server in _servers(value).split(",")]
+    if len(set(names)) < len(names):
+        raise Refused("names a server twice")
+    return value
+
+
+class MemcachedCache(Part):
+    """One Memcached or several, which several processes can share."""
+
+    backend: Literal["memcached"] = "memcached"
+    servers: Annotated[
+        str,
+        Variable("MEMCACHED_SERVERS", "where Memcached answers", "host:port, several separated by commas"),
+        AfterValidator(_several_servers),
+    ] = "localhost:11211"
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each."""
+        parts = (server.strip().rpartition(":") for server in self.servers.split(","))
+        return tuple((host.removeprefix("[").removesuffix("]"), int(port)) for host, _, port in parts)
 
 
 class LogMailer(Part):
@@ -481,6 +610,131 @@ class NoIdentity(Part):
     """Anyone may do everything but operate."""
 
     backend: Literal["none"] = "none"
+
+
+_ISSUER_FORMS = "an https address, or http on loopback, exactly as it stands in the tokens; without query and fragment"
+_ALGORITHMS = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448"),
+)
+_WORD = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")  # what RFC 6749 §3.3 lets a scope consist of
+
+
+def _issuer(value: str | None) -> str | None:
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme == "http" and parts.hostname and not is_loopback(parts.hostname):
+        raise Refused("would let anybody on the way exchange the keys")
+    return outbound_url(value)
+
+
+def _audience(value: str | None) -> str | None:
+    if value is not None and not (value.isprintable() and 0 < len(value) <= 255):
+        raise Refused("is no audience")
+    return value
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = tuple(name for name in re.split(r"[,\s]+", value.strip()) if name)
+    if len(set(names)) < len(names):
+        raise Refused("names one twice")
+    return names
+
+
+def _algorithms(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if name == "none" or name.startswith("HS"):
+            raise Refused(f"allows {name}, with which anybody could sign")
+        if name not in _ALGORITHMS:
+            raise Refused("names an algorithm that is not known")
+    if not value:
+        raise Refused("allows no algorithm, and so no token")
+    return value
+
+
+def _default_scopes(value: tuple[str, ...]) -> tuple[str, ...]:
+    for scope in value:
+        if scope == OPERATOR:
+            raise Refused("would make an operator of everybody who has a token")
+        if scope not in SCOPES:
+            raise Refused("names a scope that is not known")
+    return value
+
+
+def _scope_claims(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > 20 or not all(_WORD.fullmatch(path) for path in value):
+        raise Refused("is no list of at most 20 claims")
+    return value
+
+
+class OidcIdentity(Part):
+    """An OpenID Connect issuer: Keycloak, Auth0, Firebase and others."""
+
+    backend: Literal["oidc"] = "oidc"
+    issuer: Annotated[
+        str | None, Variable("OIDC_ISSUER", "who signs the tokens", _ISSUER_FORMS), AfterValidator(_issuer)
+    ] = None
+    audience: Annotated[
+        str | None,
+        Variable("OIDC_AUDIENCE", "whom the tokens have to be for: this API", "1 to 255 characters"),
+        AfterValidator(_audience),
+    ] = None
+    algorithms: Annotated[
+        tuple[str, ...],
+        Variable("CROSSDOCK_OIDC_ALGORITHMS", "how tokens may be signed", f"several of {', '.join(_ALGORITHMS)}"),
+        BeforeValidator(_listed),
+        AfterValidator(_algorithms),
+    ] = ("RS256", "PS256", "ES256", "EdDSA")
+    leeway: Annotated[
+        int,
+        Variable("CROSSDOCK_OIDC_LEEWAY", "seconds that the clocks of issuer and service may differ", "0 to 300"),
+        Field(ge=0, le=300),
+    ] = 30
+    scope_claims: Annotated[
+        tuple[str, ...],
+        Variable(
+            "CROSSDOCK_OIDC_SCOPE_CLAIMS",
+            "the claims that say what a caller may do; {audience} stands for OIDC_AUDIENCE",
+            "names, with dots into claims within claims, separated by commas",
+        ),
+        BeforeValidator(_listed),
+        AfterValidator(_scope_claims),
+    ] = ("scope", "scp", "permissions", "realm_access.roles", "resource_access.{audience}.roles")
+    default_scopes: Annotated[
+        tuple[str, ...],
+        Variable(
+            "CROSSDOCK_OIDC_DEFAULT_SCOPES",
+            "what everybody with a token may do, for issuers whose tokens do not say",
+            f"several of {', '.join(scope for scope in SCOPES if scope != OPERATOR)}",
+        ),
+        BeforeValidator(_listed),
+        AfterValidator(_default_scopes),
+    ] = ()
+    docs_client_id: Annotated[
+        str | None,
+        Variable(
+            "CROSSDOCK_OIDC_DOCS_CLIENT_ID",
+            "the public client that the API docs sign people in as (PKCE); without, they take a token by hand",
+            "1 to 255 visible ASCII characters",
+        ),
+        Field(pattern=r"^[\x21-\x7e]{1,255}$"),
+    ] = None
+    ca_file: Annotated[
+        Authorities, Variable("OIDC_SSL_CAFILE", "who vouches for the issuer; without, the usual list", _PEM)
+    ] = None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        for name in ("issuer", "audience"):
+            if not getattr(self, name):
+                yield name, "is missing: CROSSDOCK_IDENTITY is oidc"
+
+    @property
+    def scope_paths(self) -> tuple[str, ...]:
+        """Where scopes stand in a token."""
+        return tuple(path.replace("{audience}", self.audience or "") for path in self.scope_claims)
 
 
 # --- the process ------------------------------------------------------------------------------------------------------

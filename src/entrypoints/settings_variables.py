@@ -216,4 +216,6 @@ def text_of(value: Any) -> str:
         return value.get_secret_value()  # a default: it stands in the code
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return str(value)

@@ -31,9 +31,14 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
         if role is not Role.WORKER:
             parts.append(container.event_broker())
         if role.answers:
-            if container.settings().weather.backend != "sample":
-                parts.append(container.http())
-            parts.append(container.weather())
+            parts.extend((container.cache(), container.weather()))
+            container.health().watch("cache", container.cache())
+            container.health().watch("weather", container.weather())
+            if set(container.settings().weather.providers) != {"sample"}:
+                parts.insert(-1, container.http())
+            parts.append(container.identity())
+            if container.identity().wants_tokens:
+                container.health().watch("identity", container.identity())
         parts.append(container.mailer())
         if role is not Role.WORKER:  # it is the other end of the queue
             parts.append(container.task_queue())

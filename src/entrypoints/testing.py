@@ -168,7 +168,7 @@ async def crossdock(
     container.clock.override(clock)
     if configure is not None:
         configure(container)
-    app = create_app(container, operator_token=OPERATOR_TOKEN)
+    app = create_app(container, operator_token=OPERATOR_TOKEN, weather_ttl=container.settings().weather.ttl)
     for router in routers:
         app.include_router(router)
     transport = httpx.ASGITransport(app=app)

@@ -104,7 +104,7 @@ def _murmur2(data: bytes) -> int:
     whole = length & ~3
     for word in unpack_from(f"<{whole >> 2}I", data):
         word = word * multiplier & mask  # noqa: PLW2901 - as the source names it
-        result = (result * multiplier & mask) ^ ((word ^ (word >> 24)) * multiplier & mask)
+        result = (result * multiplier ^ (word ^ (word >> 24)) * multiplier) & mask
     if length > whole:
         result = (result ^ int.from_bytes(data[whole:], "little")) * multiplier & mask
     result = (result ^ (result >> 13)) * multiplier & mask

@@ -17,7 +17,7 @@ from uuid import UUID
 from domain.model.events import Event
 from domain.model.order import Order
 from domain.model.tasks import Task
-from domain.model.user import User
+from domain.model.user import Owner, User
 from ports.deliveries import Delivery, Lane, State
 
 # --- what a use case works with ---------------------------------------------------------------------------------------
@@ -41,6 +41,10 @@ class Orders(ABC):
     @abstractmethod
     async def page(self, *, user_id: UUID | None, before: UUID | None, limit: int) -> Sequence[Order]:
         """Orders, newest first: of one user when given, and only those placed before the order ``before``."""
+
+    @abstractmethod
+    async def page_of_owner(self, owner: Owner, *, before: UUID | None, limit: int) -> Sequence[Order]:
+        """The same, of all users who belong to this owner."""
 
 
 class WritableUsers(Users):

@@ -14,7 +14,7 @@ import pytest
 
 from domain.model.email import Email
 from domain.model.order import LINES_MOST, Order
-from domain.model.user import User
+from domain.model.user import Owner, User
 from ports.deliveries import Delivery, Happening, Lane, State
 from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
 from ports.message import BODY_MOST
@@ -324,6 +324,35 @@ class OrdersContract(PersistenceCases):
         await a_stored_order(persistence)
 
         assert list(await persistence.orders.page(user_id=an_id(), before=None, limit=10)) == []
+
+    async def test_a_user_comes_back_with_its_owner_or_without_one(self, persistence: Persistence) -> None:
+        mine = a_user(owner=Owner("https://issuer.example/realms/ä", "auth0|ann 'quoted'"))
+        nobodys = a_user()
+        await commit(persistence, AddUser(mine), AddUser(nobodys))
+
+        assert await persistence.users.get(mine.id) == mine
+        assert await persistence.users.get(nobodys.id) == nobodys
+
+    async def test_pages_of_an_owner_hold_the_orders_of_all_its_users_and_no_others(
+        self, persistence: Persistence
+    ) -> None:
+        ann, eve = Owner("https://one.example", "ann"), Owner("https://one.example", "eve")
+        same_name = Owner("https://two.example", "ann")
+        users = [a_user(owner=owner) for owner in (ann, ann, eve, same_name, None)]
+        await commit(persistence, *map(AddUser, users))
+        orders = [an_order(user=user) for _ in range(3) for user in users]
+        await commit(persistence, *map(AddOrder, orders))
+        mine = [order for order in orders if order.user_id in {users[0].id, users[1].id}][::-1]
+
+        whole = await persistence.orders.page_of_owner(ann, before=None, limit=10)
+        first = await persistence.orders.page_of_owner(ann, before=None, limit=4)
+        second = await persistence.orders.page_of_owner(ann, before=first[-1].id, limit=4)
+        nothing = await persistence.orders.page_of_owner(ann, before=second[-1].id, limit=4)
+        strangers = await persistence.orders.page_of_owner(Owner("https://one.example", "bob"), before=None, limit=4)
+
+        assert list(whole) == mine
+        assert [*first, *second] == mine
+        assert list(nothing) == list(strangers) == []
 
 
 # --- units of work ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar
 
 import pytest
 
-from domain.model.user import User
+from domain.model.user import Owner, User
 from ports.deliveries import Lane
 from ports.errors import Unavailable, Unknown
 from ports.persistence import AddUser, Persistence, Record
@@ -25,6 +25,7 @@ READS: dict[str, Call] = {
     "user": lambda store: store.users.get(an_id()),
     "order": lambda store: store.orders.get(an_id()),
     "page of orders": lambda store: store.orders.page(user_id=None, before=None, limit=1),
+    "page of an owner": lambda store: store.orders.page_of_owner(Owner("issuer", "ann"), before=None, limit=1),
     "delivery": lambda store: store.ledger.get("m-1"),
     "ready events": lambda store: store.ledger.ready_events(partitions=[0], limit=1),
     "sent events": lambda store: store.ledger.sent_events(to_other_than="broker-1", before=None, limit=1),

@@ -6,6 +6,7 @@ a unit is atomic without a lock.
 
 import asyncio
 import heapq
+import itertools
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from uuid import UUID
 
 from domain.model.email import Email
 from domain.model.order import Order
-from domain.model.user import User
+from domain.model.user import Owner, User
 from ports.clock import Clock
 from ports.deliveries import Delivery, Lane, State
 from ports.errors import Conflict, Precondition, Unavailable
@@ -417,6 +418,12 @@ class _Orders(Orders):
         ids: Sequence[int] = store.order_ids if user_id is None else store.order_ids_of.get(user_id, ())
         end = len(ids) if before is None else bisect_left(ids, before.int)
         return [store.orders[number] for number in reversed(ids[max(0, end - limit) : end])]
+
+    async def page_of_owner(self, owner: Owner, *, before: UUID | None, limit: int) -> Sequence[Order]:
+        store = self._store.opened()
+        owned = (user.id for user in store.users.values() if user.owner == owner)
+        pages = [await self.page(user_id=user_id, before=before, limit=limit) for user_id in owned]
+        return sorted(itertools.chain(*pages), key=lambda order: order.id, reverse=True)[:limit]
 
 
 class _Ledger(Ledger):

@@ -14,7 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from adapters.http_client import Answer, HttpClient
+from adapters.http_client import Answer
+from adapters.outside.metered import Http
 from domain.model.errors import CityNotFound
 from domain.model.weather import City, Weather
 from ports.cache import Cache
@@ -67,7 +68,7 @@ _WORDS: Final = {
 class OpenMeteo(WeatherProvider):
     """Asks https://open-meteo.com once, or twice for a city that ``cache`` does not know yet."""
 
-    def __init__(self, *, geocoding_url: str, forecast_url: str, http: HttpClient, cache: Cache, clock: Clock) -> None:
+    def __init__(self, *, geocoding_url: str, forecast_url: str, http: Http, cache: Cache, clock: Clock) -> None:
         self._geocoding_url = geocoding_url
         self._forecast_url = forecast_url
         self._http = http

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from adapters.http_client import HttpClient
+from adapters.outside.metered import Http
 from domain.model.errors import CityNotFound, WeatherNotConfigured
 from domain.model.weather import City, Weather
 from ports.clock import Clock
@@ -21,7 +21,7 @@ _Celsius = Annotated[float, Field(ge=-100, le=75)]
 class OpenWeather(WeatherProvider):
     """Asks https://openweathermap.org/current once; without a key it is not configured."""
 
-    def __init__(self, *, url: str, api_key: str | None, http: HttpClient, clock: Clock) -> None:
+    def __init__(self, *, url: str, api_key: str | None, http: Http, clock: Clock) -> None:
         self._url = url
         self._secrets = {"appid": SecretStr(api_key)} if api_key else None
         self._http = http

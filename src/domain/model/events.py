@@ -12,7 +12,7 @@ from uuid import UUID
 
 from domain.model.email import Email
 from domain.model.money import TOTAL_DIGITS_BEFORE_POINT, Money
-from domain.model.order import Order, OrderLine
+from domain.model.order import Order, OrderLine, order_line
 from domain.model.times import from_rfc3339, to_rfc3339
 from domain.model.user import User
 
@@ -240,4 +240,4 @@ def _line(value: object, currency: str) -> OrderLine:
     quantity = value["quantity"]
     if type(quantity) is not int:
         raise TypeError(f"expected a whole number, not {type(quantity).__name__}")
-    return OrderLine(_text(value["sku"]), quantity, Money.parse(_text(value["unit_price"]), currency))
+    return order_line(_text(value["sku"]), quantity, _text(value["unit_price"]), currency)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 from domain.model.errors import InvalidValue
@@ -12,6 +13,7 @@ from domain.model.text import one_line
 LINES_MOST = 100
 SKU_MOST = 64
 QUANTITY_MOST = 10_000
+_REMEMBERED_MOST = 2 * SKU_MOST  # characters of a line that is remembered
 
 
 class OrderStatus(StrEnum):
@@ -43,6 +45,24 @@ class OrderLine:
     def amount(self) -> Money:
         """Quantity times unit price."""
         return self.unit_price.times(self.quantity)
+
+
+def order_line(sku: str, quantity: int, price: str, currency: str) -> OrderLine:
+    """A line whose price is a text such as ``"9.90"``; `InvalidValue` points at what is wrong with it."""
+    make = _remembered_line if len(sku) + len(price) <= _REMEMBERED_MOST else _line
+    return make(sku, quantity, price, currency)
+
+
+def _line(sku: str, quantity: int, price: str, currency: str) -> OrderLine:
+    try:
+        unit_price = Money.parse(price, currency)
+    except InvalidValue as error:
+        raise error.inside("/unit_price") from None
+    return OrderLine(sku, quantity, unit_price)
+
+
+# Articles are ordered again and again, each order is read several times, and checking a line takes a while.
+_remembered_line = lru_cache(8192)(_line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@ from domain.model.events import UserRegistered
 from domain.model.tasks import SendWelcomeEmail
 from domain.model.user import User
 from ports.clock import Clock
+from ports.identity import Principal
 from ports.ids import Ids
 from ports.persistence import UnitsOfWork
 
@@ -15,9 +16,10 @@ class RegisterUser:
         self._clock = clock
         self._ids = ids
 
-    async def __call__(self, email: Email, name: str | None) -> User:
-        """The new user; `EmailAlreadyRegistered` when the address is taken."""
-        user = User(id=self._ids.new(), email=email, name=name, registered_at=self._clock.now())
+    async def __call__(self, email: Email, name: str | None, caller: Principal | None = None) -> User:
+        """The new user, who belongs to the caller; `EmailAlreadyRegistered` when the address is taken."""
+        owner = None if caller is None else caller.owner
+        user = User(id=self._ids.new(), email=email, name=name, registered_at=self._clock.now(), owner=owner)
         async with self._unit_of_work() as work:
             work.users.add(user)
             work.publish(UserRegistered.of(user, id=self._ids.new()))

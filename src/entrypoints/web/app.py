@@ -1,10 +1,13 @@
 """The web application, put together."""
 
+import secrets
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from entrypoints.asyncapi import describe_events
 from entrypoints.web import (
+    asyncapi,
     docs,
     health,
     metrics,
@@ -24,6 +27,7 @@ from entrypoints.web.middleware import Edge
 from entrypoints.web.openapi import describe
 from entrypoints.web.operator_access import OperatorAccess
 from entrypoints.web.orders import NewOrder
+from entrypoints.web.security import protection
 from entrypoints.web.users import NewUser
 
 # In the order of how often they are asked for: routes are tried one after the other.
@@ -36,24 +40,35 @@ _ROUTERS = (
     operator.router,
     operator_page.router,
     docs.router,
+    asyncapi.router,
     problems.router,
     pages.router,
 )
 
 
 def create_app(
-    container: Container, *, operator_token: str | None, weather_ttl: float = 600, telemetry: bool = False
+    container: Container,
+    *,
+    operator_token: str | None,
+    weather_ttl: float = 600,
+    topic_prefix: str = "",
+    partitions: int = 12,
+    docs_client: docs.DocsClient | None = None,
+    telemetry: bool = False,
 ) -> FastAPI:
     """The application over ``container``, whose parts the serving process has started and will stop.
 
-    Without ``operator_token`` the operator paths are off. ``weather_ttl`` is how many seconds the weather is fresh. To
-    drain, set ``app.state.draining``: readiness turns red and requests are served on. ``telemetry`` lets FastAPI write
+    Without ``operator_token``, and tokens of callers that could have its scope, the operator paths are off.
+    ``weather_ttl`` is how many seconds the weather is fresh; ``topic_prefix`` and ``partitions`` are those of the event
+    broker, for the document about it; as ``docs_client`` the page of the API signs people in. To drain, set
+    ``app.state.draining``: readiness turns red and requests are served on. ``telemetry`` lets FastAPI write
     OpenTelemetry of its own; without it, requests are spared the question whether anybody listens.
     """
     app = FastAPI(
         title="Crossdock",
         version=version("crossdock"),
-        description="Users, orders and the weather. Errors are problem documents (RFC 9457).",
+        description="Users, orders and the weather. Errors are problem documents (RFC 9457). What travels over the "
+        "event broker is in [another document](/docs/events).",
         docs_url=None,
         redoc_url=None,
         # Starlette's redirects go to the Host that the caller names, and take the operator's token along; see errors.
@@ -63,12 +78,22 @@ def create_app(
     app.state.container = container
     app.state.draining = False
     app.state.weather_ttl = weather_ttl
+    app.state.event_document = describe_events(topic_prefix=topic_prefix, partitions=partitions)
+    identity = container.identity()
+    app.state.identity = identity if identity.wants_tokens else None
+    app.state.docs_client = docs_client
+    if operator_token is None and identity.wants_tokens:
+        operator_token = secrets.token_urlsafe(32)  # nobody's: the way in is a token of the scope
     app.state.operator_access = None if operator_token is None else OperatorAccess(operator_token)
     app.state.request_metrics = RequestMetrics()
     for router in _ROUTERS:
         # Not include_router: it looks every request up twice, which is most of what a route costs.
         app.router.routes.extend(router.routes)
     install_error_handlers(app)
-    describe(app, bodies=[NewUser, NewOrder])
+    describe(
+        app,
+        bodies=[NewUser, NewOrder],
+        protection=protection(app.routes) if identity.wants_tokens else None,
+    )
     app.add_middleware(Edge, pace=container.pace(), observers=(app.state.request_metrics, log_access))
     return app

@@ -18,6 +18,8 @@ from domain.services.get_weather import GetWeather as GetWeatherService
 from domain.services.list_orders import ListOrders as ListOrdersService
 from domain.services.register_user import RegisterUser as RegisterUserService
 from ports.clock import Clock as ClockPort
+from ports.identity import Identity
+from ports.outside import OutsideCounts
 from ports.persistence import Persistence as PersistencePort
 from ports.task_queue import TaskQueue
 
@@ -54,6 +56,8 @@ class Container(Protocol):
     def clock(self) -> ClockPort: ...
     def pace(self) -> Pace: ...
     def health(self) -> HealthCheck: ...
+    def outside_counts(self) -> OutsideCounts: ...
+    def identity(self) -> Identity: ...
 
 
 def container_of(request: Request) -> Container:
@@ -101,6 +105,10 @@ async def _health(request: Request) -> HealthCheck:
     return container_of(request).health()
 
 
+async def _outside(request: Request) -> OutsideCounts:
+    return container_of(request).outside_counts()
+
+
 RegisterUser = Annotated[RegisterUserService, Depends(_register_user)]
 GetUser = Annotated[GetUserService, Depends(_get_user)]
 CreateOrder = Annotated[CreateOrderService, Depends(_create_order)]
@@ -111,6 +119,7 @@ Persistence = Annotated[PersistencePort, Depends(_persistence)]
 DeadLetters = Annotated[DeadLettersDesk, Depends(_dead_letters)]
 Clock = Annotated[ClockPort, Depends(_clock)]
 HealthOf = Annotated[HealthCheck, Depends(_health)]
+Outside = Annotated[OutsideCounts, Depends(_outside)]
 
 
 @runtime_checkable

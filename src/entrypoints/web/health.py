@@ -34,7 +34,7 @@ class ReadinessDocument(TypedDict):
     checks: dict[str, CheckDocument]
 
 
-@router.get("/livez", operation_id="getLiveness", response_model=LifeDocument)
+@router.get("/livez", operation_id="getLiveness", response_model=LifeDocument, responses=problems())
 async def livez() -> Response:
     """Alive, whatever is out of reach: a restart would not bring it back."""
     return Response(to_json({"status": "alive"}), media_type="application/json")

@@ -1,6 +1,7 @@
 """The OpenAPI document: what FastAPI derives, and what our own reading of bodies and writing of problems adds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NotRequired
 
 from fastapi import FastAPI
@@ -8,9 +9,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypedDict
 
+from entrypoints.web.openapi_examples import EXAMPLES, problem_example
+from entrypoints.web.openapi_headers import HEADERS, header, on_problem
 from entrypoints.web.problem_types import PROBLEM_TYPES
 
 _REF = "#/components/schemas/{model}"
+_PROBLEM = "application/problem+json"
 
 TAGS = [
     {"name": "users", "description": "Who may place orders."},
@@ -19,6 +23,12 @@ TAGS = [
     {"name": "operations", "description": "For probes and monitors."},
     {"name": "operator", "description": "The desk of what could not be delivered. Wants the operator's token."},
 ]
+
+_PROBLEM_SCHEMA = {"$ref": _REF.format(model="ProblemDocument")}
+
+# What may become of any request, and of any that has a body.
+_ALWAYS = ("malformed-request", "internal-error")
+_WITH_BODY = ("malformed-json", "request-timeout", "content-too-large", "unsupported-media-type", "invalid-request")
 
 
 class ProblemError(TypedDict):
@@ -47,53 +57,174 @@ class Page(TypedDict):
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """How callers say who they are: a security scheme, and the scopes that operations want, by their ids."""
+
+    name: str
+    scheme: Mapping[str, Any]
+    scopes: Mapping[str, Sequence[str]]
+    problems: Sequence[str] = ("invalid-token", "insufficient-scope", "identity-unavailable")
+
+
 def request_body(model: type[BaseModel]) -> dict[str, Any]:
     """What a route that reads its body with `read_json` says about it (``openapi_extra``)."""
     schema = {"$ref": _REF.format(model=model.__name__)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The problems that a route is known for (``responses``), and that any other would be a problem as well."""
+def problems(*codes: str, body: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route is known for (``responses``), and that any other would be a problem as well.
+
+    ``body``: also those of reading one with `read_json`.
+    """
     by_status: dict[int | str, list[str]] = {}
-    for code in codes:
+    for code in dict.fromkeys((*codes, *(_WITH_BODY if body else ()), *_ALWAYS)):
         by_status.setdefault(PROBLEM_TYPES[code].status, []).append(code)
-    responses = {
-        status: _problem_response(", ".join(f"`{code}`" for code in sorted(of))) for status, of in by_status.items()
-    }
-    return {**responses, "default": _problem_response("Any other problem")}
+    responses = {status: _problem_response(sorted(by_status[status])) for status in sorted(by_status, key=str)}
+    return {**responses, "default": {"description": "Any other problem"}}
 
 
-def created(what: str) -> dict[int | str, dict[str, Any]]:
+def answered(
+    what: str, *headers: str, status: int = 200, links: Mapping[str, Any] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """A success with headers of its own, and with what can be asked next."""
+    response: dict[str, Any] = {"description": what, "headers": {name: header(name) for name in headers}}
+    return {status: {**response, "links": dict(links)} if links else response}
+
+
+def created(what: str, links: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
     """A 201 whose Location says where the new thing is."""
-    location = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
-    return {201: {"description": what, "headers": location}}
+    return answered(what, "Location", status=201, links=links)
 
 
-def _problem_response(description: str) -> dict[str, Any]:
-    schema = {"$ref": _REF.format(model=ProblemDocument.__name__)}
-    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+def link(what: str, operation: str, *, body: Mapping[str, Any] | None = None, **parameters: str) -> dict[str, Any]:
+    """An operation that can be asked next; its parameters come from the answer, by JSON Pointers into its body."""
+    values = {name: f"$response.body#{pointer}" for name, pointer in parameters.items()}
+    given = {"parameters": values, "requestBody": body}
+    return {"description": what, "operationId": operation, **{name: each for name, each in given.items() if each}}
 
 
-def describe(app: FastAPI, *, bodies: Sequence[type[BaseModel]]) -> None:
+def _problem_response(codes: Sequence[str]) -> dict[str, Any]:
+    response = _problem_content(", ".join(f"`{code}`" for code in codes), codes)
+    if headers := {name: header(name) for code in codes for name in on_problem(code)}:
+        response["headers"] = headers
+    return response
+
+
+def _problem_content(description: str, codes: Sequence[str]) -> dict[str, Any]:
+    content = {"schema": _PROBLEM_SCHEMA, "examples": {code: _example(code) for code in codes}}
+    return {"description": description, "content": {_PROBLEM: content}}
+
+
+def _example(code: str) -> dict[str, str]:
+    return {"$ref": f"#/components/examples/{code}"}
+
+
+def describe(app: FastAPI, *, bodies: Sequence[type[BaseModel]], protection: Protection | None = None) -> None:
     """Let ``app`` write its document once, on demand, with the models that FastAPI does not see."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes, tags=TAGS
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                tags=TAGS,
+                servers=[{"url": "/", "description": "Where this document comes from."}],
+                license_info={"name": "MIT", "identifier": "MIT"},
             )
-            _, unseen = TypeAdapter.json_schemas(
-                [
-                    *((model.__name__, "validation", TypeAdapter(model)) for model in bodies),
-                    (ProblemDocument.__name__, "serialization", TypeAdapter(ProblemDocument)),
-                ],
-                ref_template=_REF,
-            )
-            components = document.setdefault("components", {})
-            schemas = {**components.get("schemas", {}), **unseen["$defs"]}
-            components["schemas"] = dict(sorted(schemas.items()))
+            _add_components(document, bodies)
+            for operation in _operations(document):
+                _complete(operation)
+                if protection is not None:
+                    _protect(operation, protection)
+            if protection is not None:
+                document["components"].setdefault("securitySchemes", {})[protection.name] = dict(protection.scheme)
+            document["components"]["examples"] = {code: _problem_example(code) for code in sorted(_named(document))}
+            document["security"] = []  # what wants no credentials says so
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for item in document["paths"].values():
+        yield from item.values()
+
+
+def _named(document: dict[str, Any]) -> set[str]:
+    """The codes of all problems that have an example somewhere."""
+    of_components = document["components"]["responses"].values()
+    of_operations = (response for each in _operations(document) for response in each["responses"].values())
+    contents = (response.get("content", {}).get(_PROBLEM, {}) for response in (*of_components, *of_operations))
+    return {code for content in contents for code in content.get("examples", ())}
+
+
+def _problem_example(code: str) -> dict[str, Any]:
+    return {"summary": PROBLEM_TYPES[code].title, "value": problem_example(code)}
+
+
+def _add_components(document: dict[str, Any], bodies: Sequence[type[BaseModel]]) -> None:
+    _, unseen = TypeAdapter.json_schemas(
+        [
+            *((model.__name__, "validation", TypeAdapter(model)) for model in bodies),
+            (ProblemDocument.__name__, "serialization", TypeAdapter(ProblemDocument)),
+        ],
+        ref_template=_REF,
+    )
+    components = document.setdefault("components", {})
+    schemas = {**components.get("schemas", {}), **unseen["$defs"]}
+    components["schemas"] = {
+        name: {**schema, "examples": [EXAMPLES[name]]} if name in EXAMPLES else schema
+        for name, schema in sorted(schemas.items())
+    }
+    components["responses"] = {
+        "Problem": {**_problem_content("Any other problem", ["not-found"]), "headers": _everywhere()}
+    }
+    components["headers"] = HEADERS
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    """Add what holds for every answer; take away that a parameter may be null, which no address can say."""
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _never_null(parameter["schema"])
+    responses = operation["responses"]
+    for response in responses.values():
+        response["headers"] = {**response.get("headers", {}), **_everywhere()}
+    responses["default"] = {"$ref": "#/components/responses/Problem"}
+
+
+def _everywhere() -> dict[str, Any]:
+    return {name: header(name) for name in ("X-Request-ID", "Cache-Control")}
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {**kinds[0], **{word: said for word, said in schema.items() if word != "anyOf"}}
+
+
+def _protect(operation: dict[str, Any], protection: Protection) -> None:
+    """Ask for a token, beside what the operation takes already, and name the refusals."""
+    scopes = protection.scopes.get(operation["operationId"])
+    if scopes is None:
+        return
+    operation["security"] = [*operation.get("security", ()), {protection.name: list(scopes)}]
+    responses = operation["responses"]
+    for status, refusal in problems(*protection.problems).items():
+        known = responses.get(str(status))
+        responses[str(status)] = refusal if known is None else _both(known, refusal)
+    _complete(operation)
+
+
+def _both(known: dict[str, Any], refusal: dict[str, Any]) -> dict[str, Any]:
+    """A response that names the problems of two."""
+    if _PROBLEM not in refusal.get("content", {}):
+        return known
+    codes = {**known["content"][_PROBLEM]["examples"], **refusal["content"][_PROBLEM]["examples"]}
+    headers = {**known.get("headers", {}), **refusal.get("headers", {})}
+    return {**_problem_content(", ".join(f"`{code}`" for code in sorted(codes)), sorted(codes)), "headers": headers}

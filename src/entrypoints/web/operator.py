@@ -13,7 +13,7 @@ from entrypoints.web.cursors import CURSOR_MOST, position_cursor, position_of
 from entrypoints.web.dependencies import DeadLetters, HealthOf, Persistence
 from entrypoints.web.fields import Instant, to_json
 from entrypoints.web.health import CheckDocument
-from entrypoints.web.openapi import Page, problems
+from entrypoints.web.openapi import Page, answered, link, problems
 from entrypoints.web.operator_access import as_operator
 from ports.deliveries import Delivery, Lane, State
 
@@ -132,7 +132,18 @@ def body_text(body: bytes) -> tuple[str, str]:
     "/dead-letters",
     operation_id="listDeadLetters",
     response_model=DeadLetterPageDocument,
-    responses=problems("invalid-token", "invalid-request"),
+    responses={
+        **answered(
+            "What waits.",
+            links={
+                "letter": link("The first of them.", "getDeadLetter", id="/items/0/id"),
+                "replay": link("Try the first again.", "replayDeadLetter", id="/items/0/id"),
+                "discard": link("Give the first up.", "discardDeadLetter", id="/items/0/id"),
+                "next": link("The next page.", "listDeadLetters", cursor="/next_cursor"),
+            },
+        ),
+        **problems("invalid-token", "invalid-request", "storage-unavailable"),
+    },
 )
 async def list_dead_letters(query: Annotated[DeskQuery, Query()], desk: DeadLetters) -> Response:
     """What waits for a person, oldest first."""
@@ -149,7 +160,7 @@ async def list_dead_letters(query: Annotated[DeskQuery, Query()], desk: DeadLett
     "/dead-letters/{id:path}",
     operation_id="getDeadLetter",
     response_model=WholeDeadLetterDocument,
-    responses=problems("invalid-token", "dead-letter-not-found"),
+    responses=problems("invalid-token", "dead-letter-not-found", "storage-unavailable"),
 )
 async def get_dead_letter(id: str, desk: DeadLetters) -> Response:
     """One of them, with its body and its story."""
@@ -160,7 +171,7 @@ async def get_dead_letter(id: str, desk: DeadLetters) -> Response:
     "/dead-letters/{id:path}/replay",
     operation_id="replayDeadLetter",
     response_model=OutcomeDocument,
-    responses=problems("invalid-token", "cross-site-request", "dead-letter-not-found"),
+    responses=problems("invalid-token", "cross-site-request", "dead-letter-not-found", "storage-unavailable"),
 )
 async def replay_dead_letter(id: str, desk: DeadLetters) -> Response:
     """Try it again, with all its attempts before it."""
@@ -172,7 +183,7 @@ async def replay_dead_letter(id: str, desk: DeadLetters) -> Response:
     "/dead-letters/{id:path}/discard",
     operation_id="discardDeadLetter",
     response_model=OutcomeDocument,
-    responses=problems("invalid-token", "cross-site-request", "dead-letter-not-found"),
+    responses=problems("invalid-token", "cross-site-request", "dead-letter-not-found", "storage-unavailable"),
 )
 async def discard_dead_letter(id: str, desk: DeadLetters) -> Response:
     """Give it up; what waits behind it goes on."""
@@ -180,7 +191,12 @@ async def discard_dead_letter(id: str, desk: DeadLetters) -> Response:
     return Response(to_json({"id": id, "outcome": "discarded"}), media_type="application/json")
 
 
-@router.get("/status", operation_id="getStatus", response_model=StatusDocument, responses=problems("invalid-token"))
+@router.get(
+    "/status",
+    operation_id="getStatus",
+    response_model=StatusDocument,
+    responses=problems("invalid-token", "storage-unavailable"),
+)
 async def get_status(health_check: HealthOf, persistence: Persistence) -> Response:
     """How everything is, and how much is still to be delivered."""
     health = await health_check.check()

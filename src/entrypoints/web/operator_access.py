@@ -11,6 +11,8 @@ from starlette.responses import RedirectResponse
 
 from entrypoints.web.errors import Problem
 from entrypoints.web.problem_types import PROBLEM_TYPES
+from entrypoints.web.security import let_in
+from ports.identity import OPERATOR
 
 COOKIE = "crossdock_operator"
 
@@ -69,9 +71,15 @@ Access = Annotated[OperatorAccess, Depends(operator_access)]
 async def as_operator(
     request: Request, access: Access, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> None:
-    """Let the operator through, by the token or by the cookie; a change by cookie must come from our own page."""
+    """Let the operator through: by the operator's token, by a token of the scope, or by the cookie.
+
+    A change by cookie must come from our own page.
+    """
     if bearer is not None:
         if access.is_token(bearer.credentials):
+            return
+        if request.app.state.identity is not None:
+            await let_in(request.app.state.identity, request, OPERATOR, realm="operator")
             return
         challenge = 'Bearer realm="operator", error="invalid_token"'
     elif access.has_cookie(request):

@@ -10,23 +10,23 @@ from typing_extensions import TypedDict
 
 from domain.model.currency import decimals_of
 from domain.model.errors import InvalidValue, OrderNotFound
-from domain.model.money import Money
-from domain.model.order import LINES_MOST, QUANTITY_MOST, SKU_MOST, Order, OrderLine, OrderStatus
+from domain.model.order import LINES_MOST, QUANTITY_MOST, SKU_MOST, Order, OrderLine, OrderStatus, order_line
 from domain.model.times import to_rfc3339
 from entrypoints.web.bodies import read_json
 from entrypoints.web.cursors import CURSOR_MOST, order_cursor, order_of
 from entrypoints.web.dependencies import CreateOrder, GetOrder, ListOrders
 from entrypoints.web.errors import invalid_request
-from entrypoints.web.fields import STRICT, Amount, Id, Instant, id_from_path, to_json
+from entrypoints.web.fields import STRICT, Amount, GivenAmount, Id, Instant, OneLine, Total, id_from_path, to_json
 from entrypoints.web.lean_route import LeanRoute
-from entrypoints.web.openapi import Page, created, problems, request_body
+from entrypoints.web.openapi import Page, answered, created, link, problems, request_body
+from entrypoints.web.security import OrdersReader, OrdersWriter
 
 PRICE_TEXT_MOST = 32
 
 router = APIRouter(tags=["orders"], route_class=LeanRoute)
 
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["EUR"])]
-Sku = Annotated[str, Field(min_length=1, max_length=SKU_MOST, examples=["apple"])]
+Sku = Annotated[OneLine, Field(min_length=1, max_length=SKU_MOST, examples=["apple"])]
 Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MOST, examples=[2])]
 
 
@@ -37,7 +37,7 @@ class NewLine(BaseModel):
 
     sku: Sku
     quantity: Quantity
-    unit_price: Annotated[Amount, Field(max_length=PRICE_TEXT_MOST)]
+    unit_price: Annotated[GivenAmount, Field(max_length=PRICE_TEXT_MOST)]
 
 
 class NewOrder(BaseModel):
@@ -87,7 +87,7 @@ class OrderDocument(TypedDict):
     status: OrderStatus
     currency: Annotated[str, Field(examples=["EUR"])]
     lines: list[LineDocument]
-    total: Amount
+    total: Total
     created_at: Instant
 
 
@@ -120,12 +120,7 @@ def order_lines(wanted: NewOrder) -> tuple[OrderLine, ...]:
     refused: list[InvalidValue] = []
     for index, line in enumerate(wanted.lines):
         try:
-            price = Money.parse(line.unit_price, currency)
-        except InvalidValue as error:
-            refused.append(error.inside(f"/lines/{index}/unit_price"))
-            continue
-        try:
-            lines.append(OrderLine(line.sku, line.quantity, price))
+            lines.append(order_line(line.sku, line.quantity, line.unit_price, currency))
         except InvalidValue as error:
             refused.append(error.inside(f"/lines/{index}"))
     if refused:
@@ -139,15 +134,15 @@ def order_lines(wanted: NewOrder) -> tuple[OrderLine, ...]:
     status_code=201,
     response_model=OrderDocument,
     responses={
-        **created("The placed order."),
-        **problems("unknown-user", "invalid-request", "malformed-json", "unsupported-media-type"),
+        **created("The placed order.", {"order": link("This order.", "getOrder", id="/id")}),
+        **problems("unknown-user", "storage-unavailable", body=True),
     },
     openapi_extra=request_body(NewOrder),
 )
-async def create_order(request: Request, create: CreateOrder) -> Response:
+async def create_order(caller: OrdersWriter, request: Request, create: CreateOrder) -> Response:
     """Place an order. It is confirmed a moment later."""
     wanted = await read_json(request, NewOrder)
-    order = await create(wanted.user_id, wanted.currency, order_lines(wanted))
+    order = await create(wanted.user_id, wanted.currency, order_lines(wanted), caller)
     return Response(
         to_json(order_document(order)),
         201,
@@ -157,23 +152,36 @@ async def create_order(request: Request, create: CreateOrder) -> Response:
 
 
 @router.get(
-    "/orders/{id}", operation_id="getOrder", response_model=OrderDocument, responses=problems("order-not-found")
+    "/orders/{id}",
+    operation_id="getOrder",
+    response_model=OrderDocument,
+    responses=problems("order-not-found", "storage-unavailable"),
 )
-async def get_order(id: Id, get: GetOrder) -> Response:
+async def get_order(caller: OrdersReader, id: Id, get: GetOrder) -> Response:
     """Look up an order. An id that is no UUID belongs to no order: 404 as well."""
     known = id_from_path(id)
     if known is None:
         raise OrderNotFound
-    return Response(to_json(order_document(await get(known))), media_type="application/json")
+    return Response(to_json(order_document(await get(known, caller))), media_type="application/json")
 
 
 @router.get(
-    "/orders/", operation_id="listOrders", response_model=OrderPageDocument, responses=problems("invalid-request")
+    "/orders/",
+    operation_id="listOrders",
+    response_model=OrderPageDocument,
+    responses={
+        **answered(
+            "A page of orders.",
+            "Link",
+            links={"next": link("The next page, of the same list.", "listOrders", cursor="/next_cursor")},
+        ),
+        **problems("invalid-request", "storage-unavailable"),
+    },
 )
-async def list_orders(query: Annotated[OrderQuery, Query()], list_: ListOrders) -> Response:
+async def list_orders(caller: OrdersReader, query: Annotated[OrderQuery, Query()], list_: ListOrders) -> Response:
     """List orders, newest first. The Link header leads to the next page."""
     before = None if query.cursor is None else order_of(query.cursor)
-    page = await list_(user_id=query.user_id, before=before, limit=query.limit)
+    page = await list_(user_id=query.user_id, before=before, limit=query.limit, caller=caller)
     cursor = None if page.next_before is None else order_cursor(page.next_before)
     document: OrderPageDocument = {"items": [order_document(order) for order in page.items], "next_cursor": cursor}
     headers = {}

@@ -24,6 +24,7 @@ _SWAGGER_UI = Path(str(files("fastapi_standalone_docs"))) / "static" / "swagger"
 _FILES = {
     "pages.css": (_OURS / "pages.css", "text/css"),
     "docs.js": (_OURS / "docs.js", "text/javascript"),
+    "signed-in.js": (_OURS / "signed-in.js", "text/javascript"),
     "swagger-ui.css": (_SWAGGER_UI / "swagger-ui.css", "text/css"),
     "swagger-ui-bundle.js": (_SWAGGER_UI / "swagger-ui-bundle.js", "text/javascript"),
 }

@@ -37,6 +37,13 @@ _ALL = (
         "Send a valid one as “Authorization: Bearer …”.",
     ),
     ProblemType(
+        "insufficient-scope",
+        403,
+        "The token does not allow this",
+        "The token is valid, and has not the scope that this operation wants.",
+        "Ask for a token with the scope that the WWW-Authenticate header of the answer names.",
+    ),
+    ProblemType(
         "cross-site-request",
         403,
         "The request does not come from this site",
@@ -174,6 +181,13 @@ _ALL = (
         503,
         "The storage does not answer",
         "The database is out of reach or too busy. The detail says whether the request may have taken effect.",
+        "Send the request again after as many seconds as Retry-After says.",
+    ),
+    ProblemType(
+        "identity-unavailable",
+        503,
+        "Tokens cannot be checked now",
+        "The issuer of the tokens could not be asked for its keys yet.",
         "Send the request again after as many seconds as Retry-After says.",
     ),
     ProblemType(

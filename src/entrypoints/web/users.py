@@ -15,9 +15,12 @@ from domain.model.times import to_rfc3339
 from domain.model.user import NAME_MOST, User
 from entrypoints.web.bodies import read_json
 from entrypoints.web.dependencies import GetUser, RegisterUser, after_answer
-from entrypoints.web.fields import STRICT, Id, Instant, id_from_path, to_json
+from entrypoints.web.fields import STRICT, Id, Instant, OneLine, id_from_path, to_json
 from entrypoints.web.lean_route import LeanRoute
-from entrypoints.web.openapi import created, problems, request_body
+from entrypoints.web.openapi import created, link, problems, request_body
+from entrypoints.web.security import UsersReader, UsersWriter
+
+_ORDER = {"currency": "EUR", "lines": [{"sku": "apple", "quantity": 2, "unit_price": "9.90"}]}
 
 router = APIRouter(tags=["users"], route_class=LeanRoute)
 
@@ -40,7 +43,7 @@ class NewUser(BaseModel):
     model_config = ConfigDict(**STRICT, json_schema_extra={"examples": [{"email": "ann@example.com", "name": "Ann"}]})
 
     email: Annotated[str, Field(max_length=320, json_schema_extra={"format": "idn-email"}), AfterValidator(_address)]
-    name: Annotated[str | None, Field(min_length=1, max_length=NAME_MOST)] = None
+    name: Annotated[OneLine, Field(min_length=1, max_length=NAME_MOST)] | None = None
 
 
 class UserDocument(TypedDict):
@@ -68,16 +71,25 @@ def user_document(user: User) -> UserDocument:
     status_code=201,
     response_model=UserDocument,
     responses={
-        **created("The new user."),
-        **problems("email-already-registered", "invalid-request", "malformed-json", "unsupported-media-type"),
+        **created(
+            "The new user.",
+            {
+                "user": link("This user.", "getUser", id="/id"),
+                "order": link(
+                    "An order of this user.", "createOrder", body={**_ORDER, "user_id": "$response.body#/id"}
+                ),
+                "orders": link("The orders of this user.", "listOrders", user_id="/id"),
+            },
+        ),
+        **problems("email-already-registered", "storage-unavailable", body=True),
     },
     openapi_extra=request_body(NewUser),
 )
-async def register_user(request: Request, register: RegisterUser) -> Response:
+async def register_user(caller: UsersWriter, request: Request, register: RegisterUser) -> Response:
     """Register a user. A welcome mail follows."""
     wanted = await read_json(request, NewUser)
     background = after_answer(request)
-    user = await register(Email(wanted.email), wanted.name)
+    user = await register(Email(wanted.email), wanted.name, caller)
     return Response(
         to_json(user_document(user)),
         201,
@@ -87,10 +99,15 @@ async def register_user(request: Request, register: RegisterUser) -> Response:
     )
 
 
-@router.get("/users/{id}", operation_id="getUser", response_model=UserDocument, responses=problems("user-not-found"))
-async def get_user(id: Id, get: GetUser) -> Response:
+@router.get(
+    "/users/{id}",
+    operation_id="getUser",
+    response_model=UserDocument,
+    responses=problems("user-not-found", "storage-unavailable"),
+)
+async def get_user(caller: UsersReader, id: Id, get: GetUser) -> Response:
     """Look up a user. An id that is no UUID belongs to nobody: 404 as well."""
     known = id_from_path(id)
     if known is None:
         raise UserNotFound
-    return Response(to_json(user_document(await get(known))), media_type="application/json")
+    return Response(to_json(user_document(await get(known, caller))), media_type="application/json")

@@ -12,9 +12,10 @@ from domain.model.times import to_rfc3339
 from domain.model.weather import CITY_MOST, City, Weather
 from entrypoints.web.dependencies import Clock, GetWeather
 from entrypoints.web.errors import Problem, retry_after
-from entrypoints.web.fields import Instant, to_json
+from entrypoints.web.fields import ONE_LINE, Instant, to_json
 from entrypoints.web.lean_route import LeanRoute
-from entrypoints.web.openapi import problems
+from entrypoints.web.openapi import answered, problems
+from entrypoints.web.security import WeatherReader
 from ports.errors import Rejected, Unavailable
 
 RETRY_AFTER = 10  # seconds, when the provider does not say
@@ -77,13 +78,20 @@ def weather_document(weather: Weather) -> WeatherDocument:
     "/weather/{city:text}",
     operation_id="getWeather",
     response_model=WeatherDocument,
-    responses=problems(
-        "city-not-found", "invalid-request", "weather-bad-answer", "weather-not-configured", "weather-unavailable"
-    ),
+    responses={
+        **answered("The weather.", "Age"),
+        **problems(
+            "city-not-found", "invalid-request", "weather-bad-answer", "weather-not-configured", "weather-unavailable"
+        ),
+    },
 )
 async def get_weather(
+    _caller: WeatherReader,
     request: Request,
-    city: Annotated[str, Path(json_schema_extra={"minLength": 1, "maxLength": CITY_MOST}, examples=["Reykjavík"])],
+    city: Annotated[
+        str,
+        Path(json_schema_extra={"minLength": 1, "maxLength": CITY_MOST, "pattern": ONE_LINE}, examples=["Reykjavík"]),
+    ],
     get: GetWeather,
     clock: Clock,
 ) -> Response:

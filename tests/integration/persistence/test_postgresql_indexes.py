@@ -14,6 +14,7 @@ from adapters.persistence.sql.postgresql import PostgresqlPersistence
 from adapters.persistence.sql.postgresql_connections import Server
 from adapters.persistence.sql.postgresql_group import Group
 from adapters.persistence.sql.readers import Read
+from domain.model.user import Owner
 from ports.persistence import (
     AddOrder,
     AddUser,
@@ -43,6 +44,7 @@ async def filled(url: str) -> AsyncIterator[PostgresqlPersistence]:
     for _ in range(ROWS // 500):
         user = a_user()
         # Of an empty table any index is as good as the other.
+        await persistence.commit([AddUser(a_user(owner=Owner("issuer", f"s{number}"))) for number in range(100)])
         await persistence.commit([AddUser(user), *(AddOrder(an_order(user=user)) for _ in range(100))])
         await persistence.commit([Record(a_delivery(partition=number % 32)) for number in range(500)])
         await persistence.commit([Record(a_task()) for _ in range(100)])
@@ -59,6 +61,8 @@ EVERY: dict[str, Any] = {
     "before": "g",
     "most": 100,
     "of_user": "1",
+    "of_issuer": "issuer",
+    "of_subject": "s1",
     "partitions": [1, 2, 3],
     "other_than": "broker-2",
     "of_lane": "task",
@@ -76,6 +80,7 @@ WANTED = {
     Read.ORDERS: {"pk_orders"},
     Read.ORDERS_PAGE: {"pk_orders"},
     Read.ORDERS_PAGE_OF_USER: {"ix_orders_user_id_id"},
+    Read.ORDERS_PAGE_OF_OWNER: {"ix_users_owner", "ix_orders_user_id_id"},
     Read.READY_EVENTS: {"ix_deliveries_ready_events", "ix_deliveries_stuck"},
     Read.SENT_EVENTS: {"ix_deliveries_sent"},
     Read.DUE: {"ix_deliveries_due", "ix_deliveries_kept"},

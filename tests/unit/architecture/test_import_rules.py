@@ -19,6 +19,7 @@ CONTRACTS = [
 VIOLATIONS = {
     "Imports point inwards": ("ports/planted.py", "from domain.services import create_order"),
     "No adapter knows another": ("adapters/cache/planted.py", "from adapters.weather import sample"),
+    "The parts around outside APIs know none of them": ("adapters/outside/planted.py", "import httpx"),
     "Only the container imports adapters": ("entrypoints/planted.py", "from adapters import clock"),
     "Only entrypoints read settings": ("adapters/cache/planted.py", "from entrypoints import settings"),
     "The inside knows no framework": ("domain/services/planted.py", "import pydantic"),
@@ -59,6 +60,16 @@ def test_a_rule_breaks_by_what_it_forbids(contract: str, copy: Path) -> None:
 
     assert done.returncode == 1
     assert f"{contract} BROKEN" in done.stdout
+
+
+@pytest.mark.parametrize("line", ["from adapters.weather import sample", "from adapters.cache import memory"])
+def test_the_room_that_all_adapters_may_use_knows_none_of_them(line: str, copy: Path) -> None:
+    (copy / "src" / "adapters" / "outside" / "planted.py").write_text(f"{line}\n")
+
+    done = lint(copy)
+
+    assert done.returncode == 1
+    assert "No adapter knows another BROKEN" in done.stdout
 
 
 @pytest.mark.parametrize("package", ["domain", "ports"])

@@ -27,6 +27,7 @@ from domain.model.events import Event, OrderCreated
 from domain.model.order import Order
 from domain.services.confirm_order import ConfirmOrder
 from domain.services.create_order import CreateOrder
+from domain.services.ownership import Ownership
 from domain.services.register_user import RegisterUser
 from domain.services.send_order_confirmation import SendOrderConfirmation
 from domain.services.send_welcome_email import SendWelcomeEmail
@@ -134,7 +135,7 @@ class Process:
             store, clock, partitions=PARTITIONS, performs_as=self.name if performs_here else None
         )
         self.register_user = RegisterUser(self.recording, clock, world.ids)
-        self.create_order = CreateOrder(self.recording, clock, world.ids)
+        self.create_order = CreateOrder(self.recording, clock, world.ids, Ownership(store.users))
         self.confirm_order = ConfirmOrder(clock, world.ids)
         self.reactions: Reactions = {OrderCreated: self.confirm_order} if reactions is None else reactions
         self.work: Mapping[type[tasks.Task], Work] = work or {

@@ -33,7 +33,7 @@ def test_help_shows_each_command_in_a_line() -> None:
         assert line.endswith(".")
 
 
-@pytest.mark.parametrize("role", ["api", "relay", "consumer", "worker", "doctor", "asyncapi"])
+@pytest.mark.parametrize("role", ["api", "relay", "consumer", "worker", "doctor"])
 def test_what_is_not_part_of_this_release_is_no_command(role: str) -> None:
     refused = run.invoke(app, [role])
 

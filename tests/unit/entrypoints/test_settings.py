@@ -9,6 +9,7 @@ from entrypoints.settings import Settings, SettingsError
 from entrypoints.settings_ports import (
     BackgroundTaskQueue,
     LogMailer,
+    MemcachedCache,
     MemoryBroker,
     MemoryCache,
     MemoryMailer,
@@ -18,7 +19,9 @@ from entrypoints.settings_ports import (
     OpenMeteo,
     OpenWeather,
     Part,
+    RedisCache,
     SampleWeather,
+    SeveralWeather,
     SqlitePersistence,
 )
 from entrypoints.settings_report import env_example
@@ -67,6 +70,8 @@ def test_what_holds_when_nothing_is_set() -> None:
         ("weather", "CROSSDOCK_WEATHER", "open_meteo", OpenMeteo),
         ("weather", "CROSSDOCK_WEATHER", "sample", SampleWeather),
         ("cache", "CROSSDOCK_CACHE", "memory", MemoryCache),
+        ("cache", "CROSSDOCK_CACHE", "redis", RedisCache),
+        ("cache", "CROSSDOCK_CACHE", "memcached", MemcachedCache),
         ("mailer", "CROSSDOCK_MAILER", "log", LogMailer),
         ("mailer", "CROSSDOCK_MAILER", "memory", MemoryMailer),
         ("identity", "CROSSDOCK_IDENTITY", "none", NoIdentity),
@@ -81,9 +86,6 @@ def test_a_backend_is_chosen_by_one_variable(port: str, variable: str, value: st
 @pytest.mark.parametrize(
     ("variable", "value", "allowed"),
     [
-        ("CROSSDOCK_CACHE", "redis", "memory"),
-        ("CROSSDOCK_CACHE", "memcached", "memory"),
-        ("CROSSDOCK_IDENTITY", "oidc", "none"),
         ("CROSSDOCK_RATE_LIMIT", "100/second", "empty (off)"),
     ],
 )
@@ -120,6 +122,7 @@ def test_what_is_not_part_of_this_release_is_refused_by_that_name(variable: str,
         ("CROSSDOCK_RETRY_DELAY", "nan"),
         ("CROSSDOCK_TASK_QUEUE", "threads"),
         ("CROSSDOCK_WEATHER", "guess"),
+        ("CROSSDOCK_WEATHER", ","),
         ("CROSSDOCK_WEATHER_TTL", "0"),
         ("CROSSDOCK_WEATHER_STALE", "-1"),
         ("CROSSDOCK_WEATHER_QUOTA", "60"),
@@ -186,7 +189,7 @@ def test_an_unusual_value_that_makes_sense_is_taken(variable: str, value: str) -
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
-    problems = refused(PORT="x", CROSSDOCK_CACHE="redis", CROSSDOCK_CASH="memory", DATABASE_URL="mysql://h/d")
+    problems = refused(PORT="x", CROSSDOCK_CACHE="disk", CROSSDOCK_CASH="memory", DATABASE_URL="mysql://h/d")
 
     assert {problem.variable for problem in problems} == {"PORT", "CROSSDOCK_CACHE", "CROSSDOCK_CASH", "DATABASE_URL"}
 
@@ -283,6 +286,53 @@ def test_openweather_without_its_key_starts_all_the_same() -> None:
 
     assert isinstance(settings.weather, OpenWeather)
     assert settings.weather.key is None
+
+
+@pytest.mark.parametrize(
+    ("value", "order"),
+    [
+        ("openweather,open_meteo", ("openweather", "open_meteo")),
+        (" open_meteo , openweather ", ("open_meteo", "openweather")),
+        ("openweather,open_meteo,sample", ("openweather", "open_meteo", "sample")),
+        ("openweather,sample", ("openweather", "sample")),
+    ],
+)
+def test_several_weather_providers_are_asked_in_the_order_in_which_they_are_named(
+    value: str, order: tuple[str, ...]
+) -> None:
+    settings = Settings.load({"CROSSDOCK_WEATHER": value, "OPEN_WEATHER_API_KEY": CANARY}, None)
+
+    assert isinstance(settings.weather, SeveralWeather)
+    assert settings.weather.providers == order
+    assert settings.weather.key is not None
+    assert settings.weather.key.get_secret_value() == CANARY
+    assert settings.weather.forecast_url == OpenMeteo().forecast_url
+    assert CANARY not in repr(settings)
+    assert settings.secrets == (CANARY,)
+
+
+@pytest.mark.parametrize("name", ["openweather", "open_meteo", "sample"])
+def test_one_weather_provider_is_a_list_of_one(name: str) -> None:
+    assert Settings.load({"CROSSDOCK_WEATHER": name}, None).weather.providers == (name,)
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ("openweather,openweather", "names openweather twice"),
+        ("openweather,guess", "names 'guess', which is not known"),
+        ("openweather,", "has a comma without a name on both sides"),
+        (",", "has a comma without a name on both sides"),
+        ("openweather,auto", "has auto among several: it stands alone"),
+        ("openweather,Sample", "names 'Sample', which is not known"),
+    ],
+)
+def test_a_list_of_weather_providers_that_cannot_be_is_refused_by_name(value: str, wrong: str) -> None:
+    (problem,) = refused(CROSSDOCK_WEATHER=value)
+
+    assert problem.variable == "CROSSDOCK_WEATHER"
+    assert problem.wrong == f"'{value}' {wrong}"
+    assert "separated by commas" in problem.allowed
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from domain.model.events import OrderCreated
 from domain.model.money import Money
 from domain.model.order import OrderStatus
 from domain.services.create_order import CreateOrder
+from domain.services.ownership import Ownership
 from ports.ids import Ids
 from ports.persistence import AddUser
 from tests.builders import a_line, a_user, an_id
@@ -17,8 +18,8 @@ from tests.unit.services.recorded import events, tasks
 
 
 @pytest.fixture
-def create_order(unit_of_work: Recording, clock: ManualClock, ids: Ids) -> CreateOrder:
-    return CreateOrder(unit_of_work, clock, ids)
+def create_order(unit_of_work: Recording, clock: ManualClock, ids: Ids, persistence: MemoryPersistence) -> CreateOrder:
+    return CreateOrder(unit_of_work, clock, ids, Ownership(persistence.users))
 
 
 async def test_an_order_is_placed_and_it_is_told(

@@ -6,6 +6,7 @@ from adapters.persistence.memory import MemoryPersistence
 from domain.model.order import Order
 from domain.model.user import User
 from domain.services.list_orders import ListOrders
+from domain.services.ownership import Ownership
 from ports.persistence import AddOrder, AddUser
 from tests.builders import a_user, an_order
 
@@ -27,7 +28,7 @@ async def place(persistence: MemoryPersistence, user: User, number: int) -> list
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 100])
 async def test_pages_give_every_order_once_newest_first(persistence: MemoryPersistence, user: User, limit: int) -> None:
     orders = await place(persistence, user, 7)
-    list_orders = ListOrders(persistence.orders)
+    list_orders = ListOrders(persistence.orders, Ownership(persistence.users))
     seen: list[Order] = []
     before: UUID | None = None
 
@@ -45,7 +46,7 @@ async def test_pages_give_every_order_once_newest_first(persistence: MemoryPersi
 async def test_a_last_page_that_is_full_is_the_last(persistence: MemoryPersistence, user: User) -> None:
     await place(persistence, user, 4)
 
-    page = await ListOrders(persistence.orders)(user_id=None, before=None, limit=4)
+    page = await ListOrders(persistence.orders, Ownership(persistence.users))(user_id=None, before=None, limit=4)
 
     assert (len(page.items), page.next_before) == (4, None)
 
@@ -56,14 +57,14 @@ async def test_only_the_orders_of_one_user_are_listed_when_asked(persistence: Me
     mine = await place(persistence, user, 3)
     await place(persistence, other, 3)
 
-    page = await ListOrders(persistence.orders)(user_id=user.id, before=None, limit=10)
+    page = await ListOrders(persistence.orders, Ownership(persistence.users))(user_id=user.id, before=None, limit=10)
 
     assert list(page.items) == mine
 
 
 async def test_orders_placed_meanwhile_move_nothing(persistence: MemoryPersistence, user: User) -> None:
     older = await place(persistence, user, 4)
-    list_orders = ListOrders(persistence.orders)
+    list_orders = ListOrders(persistence.orders, Ownership(persistence.users))
     first = await list_orders(user_id=None, before=None, limit=2)
     await place(persistence, user, 3)
 
@@ -73,6 +74,6 @@ async def test_orders_placed_meanwhile_move_nothing(persistence: MemoryPersisten
 
 
 async def test_there_may_be_none(persistence: MemoryPersistence) -> None:
-    page = await ListOrders(persistence.orders)(user_id=None, before=None, limit=10)
+    page = await ListOrders(persistence.orders, Ownership(persistence.users))(user_id=None, before=None, limit=10)
 
     assert (list(page.items), page.next_before) == ([], None)

@@ -13,6 +13,7 @@ from domain.model.errors import CityNotFound, WeatherNotConfigured
 from domain.model.weather import City, Weather
 from ports.cache import Cache
 from ports.errors import Rejected, Unavailable
+from ports.outside import OutsideCounts
 from ports.weather import WeatherProvider
 from tests.clock import ManualClock
 from tests.contracts.weather import WeatherContract
@@ -89,9 +90,24 @@ def cache(clock: ManualClock) -> MemoryCache:
     return MemoryCache(clock)
 
 
-def resilient(provider: WeatherProvider, clock: ManualClock, cache: Cache, *, name: str = "sample") -> ResilientWeather:
+def resilient(
+    provider: WeatherProvider,
+    clock: ManualClock,
+    cache: Cache,
+    *,
+    name: str = "sample",
+    counts: OutsideCounts | None = None,
+    stale_seconds: float = 3600,
+) -> ResilientWeather:
     return ResilientWeather(
-        provider, name=name, cache=cache, clock=clock, fresh_seconds=600, deadline_seconds=8, attempts=3
+        {name: provider},
+        cache=cache,
+        clock=clock,
+        counts=counts,
+        fresh_seconds=600,
+        stale_seconds=stale_seconds,
+        deadline_seconds=8,
+        attempts=3,
     )
 
 
@@ -173,6 +189,9 @@ async def test_a_cache_is_shared_by_processes(clock: ManualClock, cache: MemoryC
         lambda entry: entry.replace(b'"city":"Berlin",', b""),
         lambda entry: entry.replace(b'"stale":false', b'"stale":false,"admin":true'),
         lambda entry: entry.replace(b'12:00:00Z"', b'12:00:00"'),
+        lambda entry: entry.replace(b'12:00:00Z"', b'12:00:00-14:00"'),
+        lambda entry: entry.replace(b"05:00:00Z", b"05:00:00+01:00"),
+        lambda entry: entry.replace(b'"Berlin"', b'"\\ud800"'),
     ],
 )
 async def test_a_poisoned_entry_counts_as_none(
@@ -194,14 +213,19 @@ async def test_a_poisoned_entry_counts_as_none(
     assert now == expected
 
 
-async def test_what_was_not_found_is_not_remembered(clock: ManualClock, cache: MemoryCache) -> None:
+async def test_that_a_city_is_unknown_is_remembered_for_a_minute(clock: ManualClock, cache: MemoryCache) -> None:
     provider = ScriptedWeather(clock, CityNotFound())
     weather = resilient(provider, clock, cache)
 
-    with pytest.raises(CityNotFound):
-        await weather.current(BERLIN)
+    for seconds in (0, 30, 29):
+        await clock.advance(seconds)
+        with pytest.raises(CityNotFound):
+            await weather.current(BERLIN)
+    await clock.advance(1)
+    now = await weather.current(BERLIN)
 
-    assert (await weather.current(BERLIN)).city == "Berlin"
+    assert now.city == "Berlin"
+    assert len(provider.calls) == 2
 
 
 async def test_every_field_survives_the_memory(clock: ManualClock, cache: MemoryCache) -> None:
@@ -320,7 +344,7 @@ async def test_stopping_ends_the_questions_on_their_way(clock: ManualClock, cach
     await weather.stop()
     await clock.settle()
 
-    assert caller.done()
+    assert isinstance(caller.exception(), Unavailable)
     assert clock.sleepers == 0
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from adapters.identity.anyone import Anyone
 from adapters.ids import UuidV7Ids
 from adapters.persistence.memory import MemoryPersistence
 from domain.delivery.dead_letters import DeadLetters
@@ -14,10 +15,13 @@ from domain.services.get_order import GetOrder
 from domain.services.get_user import GetUser
 from domain.services.get_weather import GetWeather
 from domain.services.list_orders import ListOrders
+from domain.services.ownership import Ownership
 from domain.services.register_user import RegisterUser
 from entrypoints.health import Health
 from ports.deliveries import Delivery
 from ports.event_broker import Outcome
+from ports.identity import Identity
+from ports.outside import OutsideCounts
 from ports.persistence import Traffic, Write
 from ports.task_queue import TaskQueue
 from ports.weather import WeatherProvider
@@ -94,8 +98,11 @@ class Parts:
         self._pace = Pace(self.time)
         self.ids = UuidV7Ids(self.time)
         self.store = BreakablePersistence(self.time)
+        self.ownership = Ownership(self.store.users)
+        self.caller: Identity = Anyone()
         self.queue: TaskQueue = IdleTaskQueue()
         self.well_being = ToldHealth()
+        self.outside = OutsideCounts()
         self.provider = ToldWeather(
             Weather(
                 city="Reykjavík",
@@ -120,13 +127,13 @@ class Parts:
         return GetUser(self.store.users)
 
     def create_order(self) -> CreateOrder:
-        return CreateOrder(self.recording, self.time, self.ids)
+        return CreateOrder(self.recording, self.time, self.ids, self.ownership)
 
     def get_order(self) -> GetOrder:
-        return GetOrder(self.store.orders)
+        return GetOrder(self.store.orders, self.ownership)
 
     def list_orders(self) -> ListOrders:
-        return ListOrders(self.store.orders)
+        return ListOrders(self.store.orders, self.ownership)
 
     def get_weather(self) -> GetWeather:
         return GetWeather(self.provider)
@@ -148,3 +155,9 @@ class Parts:
 
     def health(self) -> ToldHealth:
         return self.well_being
+
+    def outside_counts(self) -> OutsideCounts:
+        return self.outside
+
+    def identity(self) -> Identity:
+        return self.caller

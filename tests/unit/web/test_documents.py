@@ -34,6 +34,15 @@ def _operations(document: Any) -> Iterator[Any]:
         yield from path.values()
 
 
+def _found(node: Any, document: Any) -> Any:
+    while "$ref" in node:
+        _, *steps = node["$ref"].split("/")
+        node = document
+        for step in steps:
+            node = node[step]
+    return node
+
+
 async def test_every_operation_has_its_stable_id_a_tag_and_a_summary(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
 
@@ -46,7 +55,7 @@ async def test_every_operation_has_its_stable_id_a_tag_and_a_summary(client: htt
 def test_every_reference_leads_somewhere(app: FastAPI) -> None:
     document = app.openapi()
 
-    references = set(re.findall(r"#/components/(\w+)/(\w+)", str(document)))
+    references = set(re.findall(r"#/components/(\w+)/([\w-]+)", str(document)))
     assert ("schemas", "NewOrder") in references
     assert all(name in document["components"][kind] for kind, name in references)
 
@@ -55,13 +64,66 @@ def test_the_document_names_problems_where_they_happen_and_no_foreign_errors(app
     document = app.openapi()
 
     create = document["paths"]["/orders/"]["post"]["responses"]
-    assert set(create) == {"201", "400", "415", "422", "default"}
+    assert set(create) == {"201", "400", "408", "413", "415", "422", "500", "503", "default"}
     assert set(create["422"]["content"]) == {"application/problem+json"}
     assert "HTTPValidationError" not in document["components"]["schemas"]
     named = set(
         re.findall(r"`([a-z-]+)`", " ".join(str(operation["responses"]) for operation in _operations(document)))
     )
     assert named & set(PROBLEM_TYPES) == named
+
+
+def test_every_answer_has_its_headers_and_every_problem_an_example(app: FastAPI) -> None:
+    document = app.openapi()
+
+    for operation in _operations(document):
+        for status, response in operation["responses"].items():
+            told = _found(response, document)
+            assert {"X-Request-ID", "Cache-Control"} <= set(told["headers"]), (operation["operationId"], status)
+            for media_type, content in told.get("content", {}).items():
+                if media_type == "application/problem+json":
+                    examples = [_found(example, document)["value"] for example in content["examples"].values()]
+                    assert examples
+                    assert {str(example["status"]) for example in examples} == {status} or status == "default"
+                elif media_type == "application/json":
+                    assert _found(content["schema"], document)["examples"], operation["operationId"]
+    assert "Retry-After" in document["paths"]["/orders/"]["post"]["responses"]["503"]["headers"]
+    assert "Location" in document["paths"]["/orders/"]["post"]["responses"]["201"]["headers"]
+    assert "Link" in document["paths"]["/orders/"]["get"]["responses"]["200"]["headers"]
+    assert "Age" in document["paths"]["/weather/{city}"]["get"]["responses"]["200"]["headers"]
+
+
+def test_what_can_be_asked_next_is_there(app: FastAPI) -> None:
+    document = app.openapi()
+
+    linked = [
+        link["operationId"]
+        for operation in _operations(document)
+        for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+    assert {"getUser", "getOrder", "createOrder", "listOrders"} <= set(linked) <= OPERATIONS
+
+
+async def test_the_largest_order_is_as_it_is_described(app: FastAPI, client: httpx.AsyncClient) -> None:
+    """A fuzzer found its total longer than the document said."""
+    schemas = app.openapi()["components"]["schemas"]
+    user = (await client.post("/register-user/", json={"email": "ann@example.com"})).json()
+    line = {"sku": "tea-1", "quantity": 10_000, "unit_price": "999999999999.9999"}
+
+    body = {"user_id": user["id"], "currency": "CLF", "lines": [line] * 100}
+    order = (await client.post("/orders/", json=body)).json()
+
+    assert order["total"] == "999999999999999900.0000"
+    assert re.search(schemas["OrderDocument"]["properties"]["total"]["pattern"], order["total"])
+    assert re.search(schemas["LineDocument"]["properties"]["unit_price"]["pattern"], order["lines"][0]["unit_price"])
+
+
+def test_no_parameter_may_be_null(app: FastAPI) -> None:
+    schemas = [each["schema"] for operation in _operations(app.openapi()) for each in operation.get("parameters", ())]
+
+    assert schemas
+    assert not any("null" in str(schema) for schema in schemas)
 
 
 def test_requests_are_described_with_their_limits_and_an_example(app: FastAPI) -> None:

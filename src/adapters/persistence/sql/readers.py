@@ -12,7 +12,7 @@ from uuid import UUID
 from adapters.persistence.sql.loader import Loader
 from adapters.persistence.sql.rows import Row, delivery_of, order_of, to_micros, user_of
 from domain.model.order import Order
-from domain.model.user import User
+from domain.model.user import Owner, User
 from ports.deliveries import Delivery, Lane, State, ordering_key
 from ports.persistence import DeskPage, LaneState, Ledger, Orders, Survey, Users
 
@@ -26,6 +26,7 @@ class Read(Enum):
     ORDERS = auto()  # ids
     ORDERS_PAGE = auto()  # before, most
     ORDERS_PAGE_OF_USER = auto()  # before, most, of_user
+    ORDERS_PAGE_OF_OWNER = auto()  # before, most, of_issuer, of_subject
     READY_EVENTS = auto()  # partitions, most, after
     SENT_EVENTS = auto()  # other_than, before, most
     DUE = auto()  # of_lane, group, now, handed_before, most
@@ -97,6 +98,16 @@ class SqlOrders(Orders):
             rows = await self._engine.rows(Read.ORDERS_PAGE, before=first, most=limit)
         else:
             rows = await self._engine.rows(Read.ORDERS_PAGE_OF_USER, before=first, most=limit, of_user=str(user_id))
+        return [order_of(row) for row in rows]
+
+    async def page_of_owner(self, owner: Owner, *, before: UUID | None, limit: int) -> Sequence[Order]:
+        rows = await self._engine.rows(
+            Read.ORDERS_PAGE_OF_OWNER,
+            before=_LAST_ID if before is None else str(before),
+            most=limit,
+            of_issuer=owner.issuer,
+            of_subject=owner.subject,
+        )
         return [order_of(row) for row in rows]
 
 

@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from domain.model.email import Email
 from domain.model.money import Money
-from domain.model.order import Order, OrderLine, OrderStatus
-from domain.model.user import User
+from domain.model.order import Order, OrderStatus, order_line
+from domain.model.user import Owner, User
 from ports.deliveries import Delivery, Happening, Lane, State
 
 Row = tuple[Any, ...]
@@ -45,18 +44,27 @@ def _maybe_from(micros: int | None) -> datetime | None:
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-USER_COLUMNS = ("id", "email", "name", "registered_at", "version")
+USER_COLUMNS = ("id", "email", "name", "registered_at", "version", "issuer", "subject")
 
 
 def user_row(user: User) -> Row:
     """In the order of `USER_COLUMNS`."""
-    return (str(user.id), user.email.address, user.name, to_micros(user.registered_at), user.version)
+    issuer, subject = (None, None) if user.owner is None else (user.owner.issuer, user.owner.subject)
+    at = to_micros(user.registered_at)
+    return (str(user.id), user.email.address, user.name, at, user.version, issuer, subject)
 
 
 def user_of(row: Row) -> User:
     """From the order of `USER_COLUMNS`."""
-    id_, email, name, registered_at, version = row
-    return User(id=UUID(id_), email=Email(email), name=name, registered_at=from_micros(registered_at), version=version)
+    id_, email, name, registered_at, version, issuer, subject = row
+    return User(
+        id=UUID(id_),
+        email=Email(email),
+        name=name,
+        registered_at=from_micros(registered_at),
+        version=version,
+        owner=None if issuer is None else Owner(issuer, subject),
+    )
 
 
 ORDER_COLUMNS = ("id", "user_id", "status", "currency", "lines", "total", "created_at", "confirmed_at", "version")
@@ -85,18 +93,12 @@ def order_of(row: Row) -> Order:
         user_id=UUID(user_id),
         status=OrderStatus(status),
         currency=currency,
-        lines=tuple(_line(sku, quantity, price, currency) for sku, quantity, price in json.loads(lines)),
+        lines=tuple(order_line(sku, quantity, price, currency) for sku, quantity, price in json.loads(lines)),
         total=Money(Decimal(total), currency),
         created_at=from_micros(created_at),
         confirmed_at=_maybe_from(confirmed_at),
         version=version,
     )
-
-
-@lru_cache(8192)
-def _line(sku: str, quantity: int, price: str, currency: str) -> OrderLine:
-    # Articles are ordered again and again, and checking one takes a while.
-    return OrderLine(sku, quantity, Money(Decimal(price), currency))
 
 
 # What a delivery is, and after it what changes about it.

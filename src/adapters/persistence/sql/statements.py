@@ -270,6 +270,11 @@ _newest_orders = (
 )
 ORDERS_PAGE = Statement(_newest_orders)
 ORDERS_PAGE_OF_USER = Statement(_newest_orders.where(orders.c.user_id == bindparam("of_user")))
+ORDERS_PAGE_OF_OWNER = Statement(
+    _newest_orders.join(users, users.c.id == orders.c.user_id).where(
+        users.c.issuer == bindparam("of_issuer"), users.c.subject == bindparam("of_subject")
+    )
+)
 
 READY_EVENTS = Statement(
     select(*_delivery)
@@ -397,6 +402,7 @@ READS = {
     Read.ORDERS: ORDERS_BY_ID,
     Read.ORDERS_PAGE: ORDERS_PAGE,
     Read.ORDERS_PAGE_OF_USER: ORDERS_PAGE_OF_USER,
+    Read.ORDERS_PAGE_OF_OWNER: ORDERS_PAGE_OF_OWNER,
     Read.READY_EVENTS: READY_EVENTS,
     Read.SENT_EVENTS: SENT_EVENTS,
     Read.DUE: DUE,

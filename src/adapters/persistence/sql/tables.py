@@ -45,6 +45,15 @@ users = Table(
     Column("name", _Text),
     Column("registered_at", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("issuer", _Text),  # and the subject it knows: whose user this is, if anybody's
+    Column("subject", _Text),
+    Index(
+        "ix_users_owner",
+        "issuer",
+        "subject",
+        sqlite_where=text("issuer IS NOT NULL"),
+        postgresql_where=text("issuer IS NOT NULL"),
+    ),
 )
 
 orders = Table(

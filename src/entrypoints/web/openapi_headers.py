@@ -1,0 +1,58 @@
+"""The headers that answers have, for the OpenAPI document."""
+
+from typing import Any
+
+_SECONDS = {"type": "integer", "minimum": 0}
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "Age": {"description": "Seconds since the provider was asked.", "required": True, "schema": _SECONDS},
+    "Cache-Control": {
+        "description": "Whether, and for how long, the answer may be kept: `no-store` unless it is for everybody.",
+        "required": True,
+        "schema": {"type": "string", "examples": ["no-store", "max-age=600"]},
+    },
+    "Link": {
+        "description": 'The next page, `rel="next"` (RFC 8288); missing on the last.',
+        "schema": {"type": "string", "examples": ['</orders/?limit=20&cursor=bwGTe16P>; rel="next"']},
+    },
+    "Location": {
+        "description": "Where it is.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before the request is sent again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {
+        "description": "What to authenticate with (RFC 6750).",
+        "required": True,
+        "schema": {"type": "string", "examples": ['Bearer realm="operator", error="invalid_token"']},
+    },
+    "X-Request-ID": {
+        "description": "What the log calls this request: the id that the caller sent in this header, or a new one.",
+        "required": True,
+        "schema": {"type": "string", "maxLength": 128, "examples": ["5d0c3f7e-2b1a-4c8d-8e6f-9a7b5c3d1e2f"]},
+    },
+}
+
+_ON_PROBLEMS = {
+    "identity-unavailable": ("Retry-After",),
+    "insufficient-scope": ("WWW-Authenticate",),
+    "invalid-token": ("WWW-Authenticate",),
+    "rate-limited": ("Retry-After",),
+    "storage-unavailable": ("Retry-After",),
+    "weather-unavailable": ("Retry-After",),
+}
+
+
+def header(name: str) -> dict[str, str]:
+    """A reference to this header."""
+    if name not in HEADERS:
+        raise KeyError(name)
+    return {"$ref": f"#/components/headers/{name}"}
+
+
+def on_problem(code: str) -> tuple[str, ...]:
+    """The headers that say more about a problem."""
+    return _ON_PROBLEMS.get(code, ())
