@@ -117,7 +117,7 @@ _ALL = (
         "headers-too-large",
         431,
         "The headers are too large",
-        "Request line and headers have at most 64 KiB together.",
+        "Request line and headers have at most 128 KiB together.",
         "Send fewer or shorter headers.",
     ),
     ProblemType(

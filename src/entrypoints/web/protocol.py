@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from entrypoints.web.errors import REQUEST_ID, Problem
 
-HEAD_MOST = 64 * 1024  # bytes of request line and headers
+HEAD_MOST = 128 * 1024  # bytes of request line and headers: a token that is far too large is refused as a token
 HEAD_SECONDS = 20.0  # from the first byte, or from the connection, to the end of the headers
 
 _END_OF_HEAD = b"\r\n\r\n"
