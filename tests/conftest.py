@@ -1,6 +1,5 @@
 """What holds for all tests."""
 
-import logging
 import os
 import random
 from collections import Counter
@@ -10,7 +9,8 @@ from typing import TypeVar
 
 import hypothesis
 import pytest
-import structlog
+
+from tests.logged import logging_restored
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -43,11 +43,8 @@ def dice(request: pytest.FixtureRequest) -> random.Random:
 @pytest.fixture
 def logging_as_it_was() -> Iterator[None]:
     """What a test makes of logging ends with it."""
-    root = logging.getLogger()
-    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.configure(**before)
+    with logging_restored():
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -35,7 +35,7 @@ async def http(clock: ManualClock) -> AsyncIterator[HttpClient]:
 async def hasty(clock: ManualClock) -> AsyncIterator[HttpClient]:
     """A client with hardly any patience, for providers that would wear it out."""
     client = HttpClient(
-        clock, connections=2, connect_seconds=0.2, wait_seconds=0.2, call_seconds=0.3, tls=NOBODY_TRUSTED
+        clock, connections=2, connect_seconds=1.0, wait_seconds=0.5, call_seconds=1.0, tls=NOBODY_TRUSTED
     )
     await client.start()
     yield client

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from adapters.cache.memory import MemoryCache
 from entrypoints.observability import LogFormat, configure_logging
+from tests.logged import logging_restored
 
 CANARY = "canary0f5a9c7e1b3d"
 
@@ -94,22 +95,20 @@ class _Raw(logging.Handler):
 @contextmanager
 def everything_logged(format: LogFormat) -> Iterator[Logged]:
     """All loggers at their most talkative; without the product's last resort, the mask over finished lines."""
-    root, before = logging.getLogger(), structlog.get_config()
+    root = logging.getLogger()
     loggers = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
     levels = {one: one.level for one in (root, *loggers)}
-    handlers = root.handlers[:]
     logged = Logged()
-    configure_logging(format, "debug", secrets=(), stream=logged.formatted)
-    root.addHandler(_Raw(logged.raw))
-    for one in levels:
-        one.setLevel(1)
-    try:
-        yield logged
-    finally:
-        for one, level in levels.items():
-            one.setLevel(level)
-        root.handlers[:] = handlers
-        structlog.configure(**before)
+    with logging_restored():
+        configure_logging(format, "debug", secrets=(), stream=logged.formatted)
+        root.addHandler(_Raw(logged.raw))
+        for one in levels:
+            one.setLevel(1)
+        try:
+            yield logged
+        finally:
+            for one, level in levels.items():
+                one.setLevel(level)
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------

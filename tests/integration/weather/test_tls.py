@@ -39,7 +39,7 @@ async def patient(clock: ManualClock, authority: Authority) -> AsyncIterator[Htt
 @pytest.fixture
 async def hasty(clock: ManualClock, authority: Authority) -> AsyncIterator[HttpClient]:
     """A client that trusts the authority, and has hardly any patience."""
-    client = HttpClient(clock, connect_seconds=0.3, wait_seconds=0.3, call_seconds=0.5, tls=authority.trusted())
+    client = HttpClient(clock, connect_seconds=1.0, wait_seconds=0.5, call_seconds=1.0, tls=authority.trusted())
     await client.start()
     yield client
     await client.stop()

@@ -1,0 +1,29 @@
+"""Logging as it was before."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+
+@contextmanager
+def logging_restored() -> Iterator[None]:
+    """What is made of logging inside ends with it, and no logger of ours remembers it."""
+    root = logging.getLogger()
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = handlers, level
+        structlog.configure(**before)
+        # A logger that was used keeps what was configured then; the next test would look for its lines in vain.
+        for module in [one for name, one in sys.modules.items() if name.partition(".")[0] in _OURS]:
+            for logger in vars(module).values():
+                if isinstance(logger, _LOGGER):
+                    vars(logger).pop("bind", None)
+
+
+_OURS = ("adapters", "domain", "entrypoints", "ports")
+_LOGGER = type(structlog.get_logger())
