@@ -104,7 +104,7 @@ class OpenMeteo(WeatherProvider):
         )
 
     async def _place(self, city: City) -> "_Place":
-        key = f"place:1:{hashlib.blake2b(city.key.encode(), digest_size=16).hexdigest()}"
+        key = f"place:2:{hashlib.blake2b(city.key.encode(), digest_size=16).hexdigest()}"
         remembered = await self._cache.get(key)
         if remembered is not None:
             try:

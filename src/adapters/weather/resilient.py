@@ -1,5 +1,6 @@
 """The weather, whatever the providers do: all parts of `adapters.outside` around the drivers, behind the same port."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,6 +18,10 @@ from ports.outside import OutsideCounts
 from ports.weather import WeatherProvider
 
 API: Final = "weather"
+STORED_MOST: Final = 8 * 1024  # bytes of one answer in the cache
+_TEXT_MOST: Final = 200
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_COUNTRY: Final = re.compile("[A-Z]{2}")
 
 
 class ResilientWeather(WeatherProvider):
@@ -68,7 +73,7 @@ class ResilientWeather(WeatherProvider):
 class WeatherCodec(Codec[City, Weather]):
     """The weather as JSON."""
 
-    version = 2
+    version = 3
     unknown = CityNotFound
 
     def key(self, question: City) -> str:
@@ -78,6 +83,8 @@ class WeatherCodec(Codec[City, Weather]):
         return _Entry.model_construct(weather=answer).model_dump_json().encode()
 
     def decode(self, stored: bytes) -> Weather:
+        if len(stored) > STORED_MOST:
+            raise ValueError("larger than anything that we store")
         return _Entry.model_validate_json(stored).weather
 
     def asked_at(self, answer: Weather) -> datetime:
@@ -96,7 +103,20 @@ class _Entry(BaseModel):
 
     @field_validator("weather")
     @classmethod
-    def _times_are_utc(cls, weather: Weather) -> Weather:
-        if not weather.observed_at.utcoffset() == weather.retrieved_at.utcoffset() == timedelta(0):
-            raise ValueError("a time that is not UTC")
+    def _is_what_a_driver_would_say(cls, weather: Weather) -> Weather:
+        texts = (weather.city, weather.conditions, weather.provider)
+        country = weather.country
+        is_plausible = (
+            weather.observed_at.utcoffset() == weather.retrieved_at.utcoffset() == timedelta(0)
+            and -100 <= weather.temperature_c <= 75
+            and -100 <= weather.feels_like_c <= 75
+            and 0 <= weather.humidity_percent <= 100
+            and 0 < weather.pressure_hpa < 2000
+            and 0 <= weather.wind_speed_m_s < 200
+            and all(0 < len(text) <= _TEXT_MOST and not _CONTROLS.search(text) for text in texts)
+            and (country is None or _COUNTRY.fullmatch(country) is not None)
+            and not weather.stale
+        )
+        if not is_plausible:
+            raise ValueError("weather that no driver would give")
         return weather

@@ -1,5 +1,6 @@
 """The weather of a city, as a provider observed it."""
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,21 +12,30 @@ CITY_MOST = 100
 
 @dataclass(frozen=True, slots=True)
 class City:
-    """The name of a city as a caller asks for it: one line, 1 to 100 characters, outer and repeated blanks dropped."""
+    """The name of a city as a caller asks for it: one line, 1 to 100 characters.
+
+    Outer and repeated blanks are dropped, and characters that can be written in two ways are written in one (NFC).
+    """
 
     name: str
 
     def __post_init__(self) -> None:
         try:
-            name = one_line(self.name, what="A city", most=CITY_MOST)
+            name = one_line(unicodedata.normalize("NFC", self.name), what="A city", most=CITY_MOST)
         except InvalidValue as error:
             raise error.inside("/city") from None
+        if "\ufffd" in name:  # stands for what could not be read
+            raise InvalidValue("A city must be written in valid UTF-8.", pointer="/city")
         object.__setattr__(self, "name", " ".join(name.split()))
 
     @property
     def key(self) -> str:
-        """Equal for spellings that differ in case only."""
-        return self.name.casefold()
+        """Equal for spellings that differ in case only.
+
+        Not `str.casefold`: it takes letters for each other that are none (ſ and s, ﬂ and fl), so a provider that does
+        not know such a spelling would answer for the usual one too.
+        """
+        return "".join(low if (low := letter.lower()).upper() == letter else letter for letter in self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
