@@ -117,7 +117,7 @@ async def _answer(
             _say(_banner(settings, listener, token))
         else:
             one_of_several()
-        await serve(app, listener, grace=settings.server.grace / 2)
+        await serve(app, listener, grace=settings.server.grace / 2, hurry=container.weather().stop)
         end_at_the_latest(settings.server.grace / 2)
     return 0
 

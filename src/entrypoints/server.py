@@ -3,8 +3,9 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,10 +25,16 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve(app: FastAPI, listener: socket.socket, *, grace: float) -> None:
+LATE_SECONDS = 1.0  # before requests are broken off
+
+
+async def serve(
+    app: FastAPI, listener: socket.socket, *, grace: float, hurry: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
     """Serve on ``listener`` until SIGTERM or SIGINT, then let requests in flight finish for ``grace`` seconds.
 
-    The first signal turns readiness red and drains, a second one does not wait for requests.
+    The first signal turns readiness red and drains, a second one does not wait for requests. ``hurry`` is called
+    shortly before the end of it: what still waits for others then is to be answered without them.
     """
     server = Server(
         uvicorn.Config(
@@ -49,8 +56,11 @@ async def serve(app: FastAPI, listener: socket.socket, *, grace: float) -> None:
         server.force_exit = server.should_exit
         server.should_exit = True
         app.state.draining = True
+        late.append(loop.call_later(max(0.0, grace - LATE_SECONDS), lambda: hurrying.append(loop.create_task(hurry()))))
 
     loop = asyncio.get_running_loop()
+    late: list[asyncio.TimerHandle] = []
+    hurrying: list[asyncio.Task[None]] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     try:
@@ -58,3 +68,6 @@ async def serve(app: FastAPI, listener: socket.socket, *, grace: float) -> None:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+        for timer in late:
+            timer.cancel()
+        await asyncio.gather(*hurrying, return_exceptions=True)

@@ -19,3 +19,6 @@ class WeatherProvider(ABC):
         `Unavailable` when the provider cannot answer now, `Rejected` when it answers what we cannot use. Ends by
         its own deadline. May be called by many at once.
         """
+
+    async def stop(self) -> None:  # noqa: B027 - most have nothing on their way
+        """End what is on its way and ask nothing more; whoever waits hears `Unavailable`. May be called twice."""
