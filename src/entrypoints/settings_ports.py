@@ -533,8 +533,11 @@ class RedisCache(Part):
 
 
 def _several_servers(value: str) -> str:
-    names = [server.strip() for server in _servers(value).split(",")]
-    if len(set(names)) < len(names):
+    places = [server.strip().lower().rpartition(":") for server in _servers(value).split(",")]
+    names = {(host, int(port)) for host, _, port in places}
+    if any(host.startswith("[") is not host.endswith("]") for host, _ in names):
+        raise Refused("has an IPv6 address with one bracket")
+    if len(names) < len(places):
         raise Refused("names a server twice")
     return value
 

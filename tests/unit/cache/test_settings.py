@@ -106,7 +106,22 @@ def test_the_servers_of_memcached_are_read(servers: str, places: list[tuple[str,
 
 
 @pytest.mark.parametrize(
-    "servers", ["localhost", "localhost:", ":11211", "a:1,,b:2", "a:1,", "a:0", "a:port", "a b:1", "a:1,a:1", "u@h:1"]
+    "servers",
+    [
+        "localhost",
+        "localhost:",
+        ":11211",
+        "a:1,,b:2",
+        "a:1,",
+        "a:0",
+        "a:port",
+        "a b:1",
+        "a:1,a:1",
+        "A:1,a:1",
+        "a:1,a:01",
+        "[a:1",
+        "u@h:1",
+    ],
 )
 def test_what_is_no_list_of_servers_is_refused(servers: str) -> None:
     with pytest.raises(SettingsError) as caught:

@@ -188,7 +188,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         return [
             self._batch(place, limit)
             for place in self._open()
-            if place.records and place.in_hand is None and place.unsettled < UNSETTLED_MOST
+            if place.records and place.in_hand is None and place.unsettled < UNSETTLED_MOST and not place.is_lost
         ]
 
     async def acknowledge(self, marks: Iterable[Mark]) -> None:
