@@ -22,6 +22,10 @@ log = logging.getLogger("crossdock.reach")
 _GRACE: Final = 0.1  # seconds that a loop gets, which was busy at a deadline, to read what has come meanwhile
 
 
+class Crowded(Unavailable):
+    """So many ask at once that there was no link in time; says nothing of the server."""
+
+
 class Link(Protocol):
     """One connection; used by one question at a time."""
 
@@ -95,7 +99,10 @@ class Reach(Generic[L]):
         await asyncio.sleep(0)  # for transports to end
 
     async def ask(self, question: Callable[[L], Awaitable[Answer]], *, what: str) -> Answer:
-        """The answer to a question; ``what`` it does, in a word. `Unavailable` or `Rejected` when there is none."""
+        """The answer to a question; ``what`` it does, in a word.
+
+        `Unavailable` or `Rejected` when there is none; `Crowded` when it was not even asked, since many others were.
+        """
         if not self._may_ask():
             raise Unavailable(self.trouble or f"{self.name} is not asked any more")
         asking = asyncio.create_task(self._outcome(question, what))
@@ -138,9 +145,10 @@ class Reach(Generic[L]):
                 finally:
                     self._places.release()
         except TimeoutError as error:
+            if not asked:  # who found no place has learnt nothing of the server
+                return _because(Crowded(f"{self.name}: too many ask it at once"), error)
             why = f"no answer within {self._seconds:g} s"
-            if asked:  # who found no place has learnt nothing of the server
-                await self._lost(why)
+            await self._lost(why)
             return _because(Unavailable(f"{self.name}: {why}"), error)
         except Exception as error:
             kind = next((self._errors[cls] for cls in type(error).__mro__ if cls in self._errors), None)
@@ -227,8 +235,11 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
 
 def cut(writer: asyncio.StreamWriter) -> None:
     """End a connection at once, and with it what was not sent: else the system would keep that for its server."""
-    with suppress(OSError):
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # When the other side has cut it already, uvloop has no socket any more, or one without its descriptor: ValueError.
+    with suppress(OSError, ValueError):
+        ours = writer.get_extra_info("socket")
+        if ours is not None:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio
+import uvloop
 
 from adapters.cache.redis import RedisCache
 from adapters.clock import SystemClock
@@ -127,7 +128,22 @@ async def closes_at_once(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> N
 
 async def resets_when_asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(10)
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reset(writer)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Have the connection cut off when it is closed, instead of ended."""
+    with contextlib.suppress(OSError, ValueError):  # the other side was faster
+        ours = writer.get_extra_info("socket")
+        if ours is not None:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def resets_in_mid_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    asked = await reader.read(1000)
+    writer.write(b"VALUE key 50384 9\r\nhal" if asked.startswith(b"get") else b"$9\r\n1hal")
+    await asyncio.sleep(0.01)  # for the beginning to be read
+    reset(writer)
 
 
 def answers(*answers: bytes) -> Script:
@@ -162,6 +178,7 @@ async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         takes_nothing,
         closes_at_once,
         resets_when_asked,
+        resets_in_mid_answer,
         one_byte_at_a_time,
         endless,
         answers(*[b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"] * 9),
@@ -181,6 +198,22 @@ async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def test_what_is_no_server_of_its_kind(make: Make, script: Script) -> None:
     async with serving(script) as port, started(make(port)) as cache:
         await is_away_in_time(cache)
+
+
+@pytest.mark.parametrize("script", [resets_when_asked, resets_in_mid_answer, closes_at_once])
+def test_on_uvloop_too_a_server_that_resets_is_away(make: Make, script: Script) -> None:
+    """Which forgets the socket of a connection as soon as the other side has cut it off."""
+
+    async def several_at_once() -> None:
+        async with serving(script) as port, started(make(port)) as cache:
+            for _ in range(10):
+                await asyncio.sleep(0.06)  # until it would try again
+                assert await asyncio.gather(*(cache.get("key") for _ in range(8))) == [None] * 8
+                await cache.put("key", b"x" * 100_000, seconds=60)
+            assert cache.trouble
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(several_at_once())
 
 
 async def test_an_answer_that_is_cut_off_is_none(make: Make) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from adapters.reach import Reach
+from adapters.reach import Crowded, Reach
 from ports.errors import Rejected, Unavailable
 from tests.clock import ManualClock
 
@@ -187,11 +187,21 @@ async def test_who_found_no_place_says_nothing_of_the_server(clock: ManualClock)
 
     first = asyncio.create_task(reach.ask(slow, what="read"))
     await asyncio.sleep(0)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Crowded):
         await reach.ask(slow, what="read")
 
     assert await first == 1
     assert reach.trouble is None
+    assert await reach.ask(answering(2), what="read") == 2  # it does not rest
+
+
+async def test_who_waits_too_long_for_its_answer_does_not_call_it_crowded(clock: ManualClock) -> None:
+    reach = Reach("A server", Line, errors={Away: Unavailable}, clock=clock, seconds=0.02)
+
+    with pytest.raises(Unavailable) as raised:
+        await reach.ask(waiting, what="read")
+
+    assert not isinstance(raised.value, Crowded)
 
 
 async def test_a_mistake_of_ours_is_not_taken_for_an_outage(reach: Reach[Line]) -> None:
