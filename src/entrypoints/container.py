@@ -269,8 +269,10 @@ def _memory_mailer() -> Mailer:
 
 def _http(clock: Clock) -> Any:
     from adapters.http_client import HttpClient
+    from adapters.outside.metered import PLACES
 
-    return HttpClient(clock)
+    # For the places of three APIs, and some more: a call that is left while it connects frees its place before that.
+    return HttpClient(clock, connections=4 * PLACES)
 
 
 def _metered(

@@ -3,9 +3,10 @@
 PortError
 └── Unavailable
     ├── BreakerOpen   it has failed too often a moment ago
-    └── QuotaSpent    our calls of this window are used up
+    ├── QuotaSpent    our calls of this window are used up
+    └── Crowded       so many calls are on their way that none came to its end in time
 
-Both end at once whatever would try again, and neither says anything about the health of the other side.
+Each ends at once whatever would try again, and none says anything about the health of the other side.
 """
 
 from ports.errors import Unavailable
@@ -24,3 +25,7 @@ class BreakerOpen(NotAsked):
 
 class QuotaSpent(NotAsked):
     """The calls that the provider allows are used up for now."""
+
+
+class Crowded(NotAsked):
+    """As many calls as there may be at once were on their way all the time."""

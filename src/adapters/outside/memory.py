@@ -1,5 +1,6 @@
 """The answers of an outside API in a cache."""
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from typing import Final, Generic
@@ -51,7 +52,9 @@ class Memory(Generic[Q, A]):
         self._seconds = seconds
         self._unknown_seconds = unknown_seconds
         # To read an entry costs several times what it costs to fetch it: the last ones are kept beside their bytes.
+        # They also answer when the cache does not.
         self._read: OrderedDict[str, Entry[A]] = OrderedDict()
+        self._fetches: dict[str, asyncio.Future[bytes | None]] = {}
 
     async def recall(self, question: Q) -> tuple[Entry[A], float] | None:
         """What is remembered, and how many seconds ago it was asked for; None when there is nothing of use.
@@ -59,7 +62,7 @@ class Memory(Generic[Q, A]):
         Raises what the codec calls ``unknown`` when it is remembered that there is no such thing.
         """
         key = self._key(question)
-        stored = await self._cache.get(key)
+        stored = await self._fetched(key)
         if stored is None:
             return None
         entry = self._read.get(key)
@@ -67,18 +70,45 @@ class Memory(Generic[Q, A]):
             entry = self._entry(key, stored)
             if entry is None:
                 return None
-        age = self._clock.now().timestamp() - entry.asked_at
-        return (entry, age) if -_AHEAD_MOST <= age < self._seconds else None
+        return self._aged(entry)
+
+    def last(self, question: Q) -> Entry[A] | None:
+        """What this process has put there or read there last, unless it is too old: for when the cache has nothing."""
+        entry = self._read.get(self._key(question))
+        aged = None if entry is None else self._aged(entry)
+        return None if aged is None else aged[0]
 
     async def remember(self, question: Q, answer: A) -> None:
         """Keep ``answer``."""
         stored = self._codec.encode(answer)
         if len(stored) <= VALUE_MOST:
-            await self._cache.put(self._key(question), stored, seconds=self._seconds)
+            key = self._key(question)
+            self._keep(key, stored, answer)
+            await self._cache.put(key, stored, seconds=self._seconds)
+            self._fetches.pop(key, None)  # it may have begun before
 
     async def remember_unknown(self, question: Q) -> None:
         """Keep in mind that there is no such thing."""
-        await self._cache.put(self._key(question), _UNKNOWN, seconds=self._unknown_seconds)
+        key = self._key(question)
+        self._read.pop(key, None)
+        await self._cache.put(key, _UNKNOWN, seconds=self._unknown_seconds)
+        self._fetches.pop(key, None)
+
+    async def _fetched(self, key: str) -> bytes | None:
+        """What the cache has; however many want it at the same time, one of them fetches it for all."""
+        while (fetch := self._fetches.get(key)) is not None:
+            await asyncio.wait({fetch})
+            if not fetch.cancelled():
+                return fetch.result()
+        fetch = self._fetches[key] = asyncio.get_running_loop().create_future()
+        try:
+            stored = await self._cache.get(key)
+            fetch.set_result(stored)
+        finally:
+            if self._fetches.get(key) is fetch:
+                del self._fetches[key]
+            fetch.cancel()  # whoever fetched it has gone without it: the next one does
+        return stored
 
     def _key(self, question: Q) -> str:
         # A digest, since a question may be longer than a key and of any script, and is nobody's business.
@@ -87,14 +117,22 @@ class Memory(Generic[Q, A]):
 
     def _entry(self, key: str, stored: bytes) -> Entry[A] | None:
         if stored == _UNKNOWN:
+            self._read.pop(key, None)
             raise self._codec.unknown
         try:
             answer = self._codec.decode(stored)
         except ValueError:
             return None
+        return self._keep(key, stored, answer)
+
+    def _keep(self, key: str, stored: bytes, answer: A) -> Entry[A]:
         entry = Entry(stored, answer, self._codec.stale(answer), self._codec.asked_at(answer).timestamp())
         self._read[key] = entry
         self._read.move_to_end(key)
         if len(self._read) > _READ_MOST:
             self._read.popitem(last=False)
         return entry
+
+    def _aged(self, entry: Entry[A]) -> tuple[Entry[A], float] | None:
+        age = self._clock.now().timestamp() - entry.asked_at
+        return (entry, age) if -_AHEAD_MOST <= age < self._seconds else None

@@ -30,7 +30,8 @@ class Recalling(Generic[Q, A]):
     Younger than ``ahead_seconds``: given. From then on given as well, while one try in the background fetches a new
     one, so that what is asked for often never waits. From ``fresh_seconds`` on whoever asks waits for a fresher answer,
     but no longer than `PATIENCE_SECONDS`, and not at all for a while after a try has failed: then the stale one is
-    given, and the try goes on. What does not exist is never hidden behind an old answer. ``asks`` is where what is not
+    given, and the try goes on. So it is with an answer that only this process still has, when the cache is away or was
+    asked by too many at once. What does not exist is never hidden behind an old answer. ``asks`` is where what is not
     remembered is found out.
     """
 
@@ -65,6 +66,9 @@ class Recalling(Generic[Q, A]):
             self._counts.recalled(self._api, Recall.UNKNOWN)
             raise
         if found is None:
+            last = self._memory.last(question)
+            if last is not None:
+                return await self._fresher(question, last)
             self._counts.recalled(self._api, Recall.MISS)
             return await self._asks(question)
         entry, age = found

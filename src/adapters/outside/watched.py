@@ -4,7 +4,7 @@ import asyncio
 from typing import Final, Generic
 
 from adapters.outside.ask import A, Ask, Q
-from adapters.outside.errors import BreakerOpen, QuotaSpent
+from adapters.outside.errors import BreakerOpen, Crowded, QuotaSpent
 from domain.model.errors import Refusal
 from ports.clock import Clock
 from ports.errors import Rejected, Unavailable
@@ -45,6 +45,7 @@ class Watched(Generic[Q, A]):
 _OUTCOMES: Final[tuple[tuple[type[BaseException], Outcome], ...]] = (
     (BreakerOpen, Outcome.BREAKER_OPEN),
     (QuotaSpent, Outcome.QUOTA_SPENT),
+    (Crowded, Outcome.ABANDONED),
     (Unavailable, Outcome.UNAVAILABLE),
     (Rejected, Outcome.REJECTED),
     (Refusal, Outcome.REFUSED),

@@ -1,10 +1,12 @@
 """The weather of the running service over real sockets: one call for a thousand, one after the other, old and new."""
 
 import asyncio
+import json
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from statistics import median
 from time import monotonic
 
 import httpx
@@ -145,6 +147,26 @@ async def test_when_none_answers_all_of_it_ends_at_the_one_deadline(
     assert took < DEADLINE + SLACK
 
 
+async def test_while_the_first_hangs_the_second_has_connections_of_its_own(
+    tmp_path: Path, stand_in: WeatherServer, client: httpx.AsyncClient
+) -> None:
+    """Sixty cities a second for two seconds: more calls hang than one provider may have on their way."""
+    stand_in.always(only(OPENWEATHER_PATH, hangs))
+    with service(tmp_path, stand_in, "openweather,open_meteo") as running:
+
+        async def later(number: int) -> tuple[httpx.Response, float]:
+            await asyncio.sleep(number / 60)
+            began = monotonic()
+            return await client.get(f"{running.url}/weather/City {number}"), monotonic() - began
+
+        told = await asyncio.gather(*map(later, range(120)))
+
+    assert Counter(answer.status_code for answer, _ in told) == {200: 120}
+    assert {answer.json()["provider"] for answer, _ in told} == {"open_meteo"}
+    assert median(took for _, took in told) < 2  # most find no place at the first, within a second
+    assert max(took for _, took in told) < DEADLINE + SLACK
+
+
 # Old and new
 
 
@@ -192,6 +214,41 @@ async def test_while_the_provider_is_away_the_old_answer_is_given_and_a_new_one_
     print(f"{fault}: 20 stale answers in {took:.2f} s, fresh again after {back:.1f} s")
 
 
+async def at_once(url: str, path: str, number: int) -> list[tuple[int, bytes]]:
+    """Status and body for each of so many who ask in the same moment, each over a connection that is there already."""
+    address = httpx.URL(url)
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    lines = [await asyncio.open_connection(address.host, address.port) for _ in range(number)]
+    for _, writer in lines:
+        writer.write(request)
+    async with asyncio.timeout(30):
+        told = await asyncio.gather(*(reader.read() for reader, _ in lines))
+    for _, writer in lines:
+        writer.close()
+    return [(int(answer.split()[1]), answer.partition(b"\r\n\r\n")[2]) for answer in told]
+
+
+async def test_a_thousand_at_once_get_the_old_answer_of_a_shared_cache(
+    tmp_path: Path, stand_in: WeatherServer, client: httpx.AsyncClient, redis_url: str
+) -> None:
+    """The cache has a few links only, and none of them is waited for for long: that must not look like a miss."""
+    settings = {
+        "CROSSDOCK_CACHE": "redis",
+        "REDIS_URL": redis_url,
+        "CROSSDOCK_TOPIC_PREFIX": f"t{secrets.token_hex(4)}.",
+        "CROSSDOCK_WEATHER_TTL": "1",
+    }
+    with service(tmp_path, stand_in, "openweather", **settings) as running:
+        url = f"{running.url}/weather/Berlin"
+        await client.get(url)
+        stand_in.always(FAULTS["reset"])
+        await until_answer(client, url, stale=True, within=DEADLINE)
+        told = await at_once(running.url, "/weather/Berlin", 1_000)
+
+    assert Counter(status for status, _ in told) == {200: 1_000}
+    assert all(json.loads(body)["stale"] for _, body in told)
+
+
 # Not too often
 
 
@@ -233,3 +290,38 @@ async def test_new_attempts_and_second_questions_count_as_well(
 
     assert {answer.status_code for answer in told} == {503}
     assert len(stand_in.asked) <= 7
+
+
+def most_within(seconds: float, times: list[float]) -> int:
+    """The most of these moments that lie within so many seconds of each other."""
+    return max(sum(begin <= time < begin + seconds for time in times) for begin in times)
+
+
+async def test_what_is_granted_leaves_at_once_however_long_answers_take(
+    tmp_path: Path, stand_in: WeatherServer, client: httpx.AsyncClient
+) -> None:
+    """Grants that wait for a connection would leave together with those of the next window."""
+    slow_until = monotonic()
+
+    async def slow_at_first(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(max(0.0, slow_until - monotonic()))
+        await as_the_providers_do(asked, writer)
+
+    stand_in.always(slow_at_first)
+    with service(tmp_path, stand_in, "openweather", CROSSDOCK_WEATHER_QUOTA="40/second") as running:
+        await client.get(f"{running.url}/weather/Berlin")
+        await asyncio.sleep(1.5)  # a whole window with none
+        stand_in.asked.clear()
+        slow_until = monotonic() + 1
+
+        async def later(number: int, seconds: float) -> int:
+            await asyncio.sleep(seconds)
+            return (await client.get(f"{running.url}/weather/City {number}")).status_code
+
+        told = await asyncio.gather(
+            *(later(number, 0) for number in range(40)), *(later(number, 1.25) for number in range(40, 80))
+        )
+
+    assert set(told) <= {200, 503}
+    assert told.count(200) >= 40
+    assert most_within(1, [asked.at for asked in stand_in.asked]) <= 40

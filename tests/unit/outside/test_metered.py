@@ -7,10 +7,12 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.http_client import Answer
+from adapters.outside.breaker import Breaker
 from adapters.outside.deadline import Deadline
-from adapters.outside.errors import QuotaSpent
+from adapters.outside.errors import Crowded, NotAsked, QuotaSpent
 from adapters.outside.metered import Metered
 from ports.errors import Unavailable
+from ports.outside import BreakerState, OutsideCounts
 from ports.quota import Quota
 from tests.clock import ManualClock
 from tests.unit.outside.scripted import ToldQuota
@@ -34,6 +36,28 @@ class CountingHttp:
     ) -> Answer:
         self.asked.append((url, parameters, secrets, expect))
         return Answer("words.example", 200, b"{}")
+
+
+class SlowHttp(CountingHttp):
+    """Takes ``seconds`` for each answer, and keeps when it was asked."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        super().__init__()
+        self.at: list[float] = []
+        self.seconds = seconds
+        self._clock = clock
+
+    async def get(
+        self,
+        url: str,
+        parameters: Mapping[str, str],
+        *,
+        secrets: Mapping[str, SecretStr] | None = None,
+        expect: Collection[int] = (200,),
+    ) -> Answer:
+        self.at.append(self._clock.monotonic())
+        await self._clock.sleep(self.seconds)
+        return await super().get(url, parameters, secrets=secrets, expect=expect)
 
 
 class FixedWindow(Quota):
@@ -109,3 +133,85 @@ async def test_many_at_once_never_pass_the_quota(clock: ManualClock) -> None:
     assert len(http.asked) == 20  # of the first second, and of the one that was waited for
     assert all(isinstance(error, QuotaSpent) and isinstance(error, Unavailable) for error in refused)
     assert len(refused) == 980
+
+
+# Places
+
+
+async def test_so_many_are_on_their_way_at_once_and_the_next_go_when_one_is_back(clock: ManualClock) -> None:
+    http = SlowHttp(clock, 0.6)
+    quota = ToldQuota()
+    metered = Metered(http, quota, api="words", clock=clock, places=3)
+
+    callers = [asyncio.create_task(metered.get(URL, {})) for _ in range(9)]
+    await clock.advance(0.5)
+
+    assert len(http.at) == quota.granted == 3  # a grant that could not be used would be used later, with others
+    await clock.advance(1.5)
+    assert http.at == pytest.approx([0] * 3 + [0.6] * 3)
+    assert [type(caller.exception()) for caller in callers] == [type(None)] * 6 + [Crowded] * 3
+    assert quota.granted == 6
+
+
+async def test_whoever_finds_no_place_in_time_is_told_when_to_come_back(clock: ManualClock) -> None:
+    metered = Metered(SlowHttp(clock, 3600), ToldQuota(), api="words", clock=clock, places=1)
+    first = asyncio.create_task(metered.get(URL, {}))
+    await clock.settle()
+
+    with pytest.raises(Crowded, match="words") as raised:
+        await clock.run(metered.get(URL, {}))
+
+    assert isinstance(raised.value, NotAsked)
+    assert raised.value.retry_after == 1
+    assert clock.monotonic() == pytest.approx(1)
+    first.cancel()
+
+
+async def test_a_call_that_fails_or_is_left_gives_its_place_back(clock: ManualClock) -> None:
+    http = SlowHttp(clock, 3600)
+    metered = Metered(http, ToldQuota(), api="words", clock=clock, places=1)
+    for _ in range(3):
+        left = asyncio.create_task(metered.get(URL, {}))
+        await clock.settle()
+        left.cancel()
+        await clock.settle()
+    http.seconds = 0
+
+    await metered.get(URL, {})
+
+    assert len(http.asked) == 1
+
+
+async def test_to_wait_for_the_quota_takes_no_place(clock: ManualClock) -> None:
+    """Or those behind would hear of a crowd, while it is the quota that is spent."""
+    metered = Metered(CountingHttp(), ToldQuota(0.9, 42), api="words", clock=clock, places=1)
+    waiting = asyncio.create_task(metered.get(URL, {}))
+    await clock.settle()
+
+    with pytest.raises(QuotaSpent):
+        await metered.get(URL, {})
+
+    assert clock.monotonic() == 0
+    await clock.advance(0.9)
+    assert waiting.result().status == 200
+
+
+@pytest.mark.parametrize("deadline", [0.01, 0.5, 8])
+async def test_a_breaker_learns_nothing_from_a_crowd(
+    clock: ManualClock, counts: OutsideCounts, deadline: float
+) -> None:
+    """Not even when the deadline comes before a place would."""
+    metered = Metered(SlowHttp(clock, 3600), ToldQuota(), api="words", clock=clock, places=1)
+    first = asyncio.create_task(metered.get(URL, {}))
+    await clock.settle()
+
+    async def ask(_: str) -> Answer:
+        return await metered.get(URL, {})
+
+    bounded = Deadline(Breaker(ask, api="words", clock=clock, counts=counts), clock=clock, seconds=deadline)
+    for _ in range(20):
+        with pytest.raises(Crowded):
+            await clock.run(bounded("hour"))
+
+    assert counts.breakers == {"words": BreakerState.CLOSED}
+    first.cancel()

@@ -341,6 +341,112 @@ async def test_the_provider_is_asked_now_and_then_while_it_is_down(
     assert 20 <= len(ask.calls) <= 50
 
 
+# A cache that is away, or asked by too many at once
+
+
+class Narrow(MemoryCache):
+    """Has one line: whoever finds it taken is told nothing, as is everybody when it is cut."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.cut = False
+        self.asked = 0
+        self._taken = False
+
+    async def get(self, key: str) -> bytes | None:
+        self.asked += 1
+        if self._taken or self.cut:
+            return None
+        self._taken = True
+        try:
+            await asyncio.sleep(0)
+            return await super().get(key)
+        finally:
+            self._taken = False
+
+
+@pytest.fixture
+def narrow(clock: ManualClock) -> Narrow:
+    return Narrow(clock)
+
+
+@pytest.fixture
+def over_narrow(ask: Scripted, narrow: Narrow, clock: ManualClock, counts: OutsideCounts) -> Resilient[str, Said]:
+    return resilient({"one": ask}, narrow, clock, counts)
+
+
+@pytest.mark.parametrize("error", [AWAY, Rejected("no")])
+async def test_the_old_answer_is_given_when_cache_and_provider_are_both_away(
+    ask: Scripted, narrow: Narrow, clock: ManualClock, counts: OutsideCounts, error: Exception
+) -> None:
+    words = resilient({"one": ask}, narrow, clock, counts)
+    first = await words("hour")
+    narrow.cut = True
+    ask.always = error
+
+    for seconds in (50, 50, 290):
+        await clock.advance(seconds)
+        assert await clock.run(words("hour")) == Said("hour", first.asked_at, stale=True)
+
+    assert counts.recalls == {("words", Recall.MISS): 1, ("words", Recall.STALE): 3}
+
+
+async def test_a_fresh_one_is_fetched_when_only_the_cache_is_away(
+    over_narrow: Resilient[str, Said], narrow: Narrow, clock: ManualClock, counts: OutsideCounts
+) -> None:
+    await over_narrow("hour")
+    narrow.cut = True
+    await clock.advance(50)
+
+    answer = await over_narrow("hour")
+
+    assert not answer.stale
+    assert answer.asked_at == clock.now()
+    assert counts.recalls == {("words", Recall.MISS): 2}
+
+
+async def test_past_its_time_it_is_not_given_without_the_cache_either(
+    over_narrow: Resilient[str, Said], narrow: Narrow, ask: Scripted, clock: ManualClock
+) -> None:
+    await over_narrow("hour")
+    narrow.cut = True
+    ask.always = AWAY
+    await clock.advance(400)
+
+    with pytest.raises(Unavailable):
+        await clock.run(over_narrow("hour"))
+
+
+async def test_what_ceased_to_exist_is_not_given_without_the_cache_either(
+    over_narrow: Resilient[str, Said], narrow: Narrow, ask: Scripted, clock: ManualClock
+) -> None:
+    await over_narrow("hour")
+    await clock.advance(100)
+    ask.errors.append(NoSuchWord())
+    with pytest.raises(NoSuchWord):
+        await over_narrow("hour")
+    narrow.cut = True
+    ask.always = AWAY
+
+    with pytest.raises(Unavailable):
+        await clock.run(over_narrow("hour"))
+
+
+async def test_a_thousand_at_once_get_the_old_answer_over_one_line(
+    over_narrow: Resilient[str, Said], narrow: Narrow, ask: Scripted, clock: ManualClock
+) -> None:
+    await over_narrow("hour")
+    await clock.advance(100)
+    ask.always = AWAY
+    narrow.asked = 0
+
+    callers = [asyncio.create_task(over_narrow("hour")) for _ in range(1000)]
+    await clock.advance(8)
+
+    assert all(caller.result().stale for caller in callers)
+    assert narrow.asked == 2  # for all who ask, and once more before the provider is asked
+
+
 # Bounds
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from adapters.outside.errors import BreakerOpen, QuotaSpent
+from adapters.outside.errors import BreakerOpen, Crowded, QuotaSpent
 from adapters.outside.watched import Watched
 from ports.errors import Rejected, Unavailable
 from ports.outside import Outcome, OutsideCounts
@@ -20,6 +20,7 @@ from tests.unit.outside.scripted import NoSuchWord, Scripted, ToldQuota
         (NoSuchWord(), Outcome.REFUSED),
         (QuotaSpent("used up", retry_after=7), Outcome.QUOTA_SPENT),
         (BreakerOpen("left in peace", retry_after=1), Outcome.BREAKER_OPEN),
+        (Crowded("too many", retry_after=1), Outcome.ABANDONED),  # of what is on its way nothing is learnt either
         (asyncio.CancelledError(), Outcome.ABANDONED),
         (KeyError("a bug"), Outcome.FAILED),
     ],
