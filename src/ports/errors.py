@@ -36,6 +36,7 @@ class Rejected(PortError):
 class Precondition(StrEnum):
     """What a commit may require; a `Conflict` names the one that did not hold."""
 
+    KEY_IS_NEW = "key is new"
     EMAIL_IS_NEW = "email is new"
     USER_EXISTS = "user exists"
     VERSION_IS_CURRENT = "version is current"

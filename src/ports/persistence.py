@@ -67,6 +67,36 @@ class WritableOrders(Orders):
         """Save the next version of an order; when another has saved it meanwhile, the commit raises `Conflict`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered, so that the same request is answered the same when it comes again.
+
+    ``id`` says whose request it was, and under which key; ``fingerprint`` what was asked for.
+    """
+
+    id: str
+    fingerprint: str
+    status: int
+    location: str
+    body: bytes
+    at: datetime
+
+
+ANSWER_MOST = 256 * 1024  # bytes of a body that is kept
+
+
+class Answers(ABC):
+    """Answers, as committed."""
+
+    @abstractmethod
+    async def get(self, id: str) -> Answer | None:
+        """The answer, or None."""
+
+    @abstractmethod
+    async def forget(self, *, before: datetime, limit: int) -> int:
+        """Drop answers that are older; how many were dropped."""
+
+
 class UnitOfWork(ABC):
     """State, and the events and tasks that follow from it, in one transaction.
 
@@ -83,6 +113,13 @@ class UnitOfWork(ABC):
     @abstractmethod
     def enqueue(self, task: Task) -> None:
         """Record a task; it is performed after the commit."""
+
+    @abstractmethod
+    def keep(self, answer: Answer) -> None:
+        """Keep what the request is answered; when its id is known already, the commit raises `Conflict` for that.
+
+        Whatever else does not hold then is not told. `Rejected` when the body is too large to be kept.
+        """
 
     @abstractmethod
     async def commit(self) -> None:
@@ -224,6 +261,13 @@ class HoldLease:
     fence: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeepAnswer:
+    """Precondition, looked at before those of users and orders: the id of the answer is new."""
+
+    answer: Answer
+
+
 Write = (
     AddUser
     | AddOrder
@@ -238,6 +282,7 @@ Write = (
     | Advance
     | TakeInHand
     | HoldLease
+    | KeepAnswer
 )
 
 
@@ -354,6 +399,7 @@ class Persistence(ABC):
     orders: Orders
     ledger: Ledger
     leases: Leases
+    answers: Answers
 
     @abstractmethod
     async def start(self) -> None:

@@ -36,6 +36,8 @@ READS: dict[str, Call] = {
     "survey": lambda store: store.ledger.survey("g", "t", [("s", "shop", "m-1")]),
     "in hand": lambda store: store.ledger.in_hand("g", "t", 0),
     "forget": lambda store: store.ledger.forget(before=NOON, limit=1),
+    "answer": lambda store: store.answers.get("a-1"),
+    "forget answers": lambda store: store.answers.forget(before=NOON, limit=1),
     "take a lease": lambda store: store.leases.take(["relay/0"], holder="a", seconds=10),
     "release a lease": lambda store: store.leases.release(["relay/0"], holder="a"),
     "holders of leases": lambda store: store.leases.holders("relay/"),

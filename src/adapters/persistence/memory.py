@@ -28,9 +28,12 @@ from ports.persistence import (
     AddOrder,
     AddUser,
     Advance,
+    Answer,
+    Answers,
     Block,
     DeskPage,
     HoldLease,
+    KeepAnswer,
     LaneState,
     Leases,
     Ledger,
@@ -67,6 +70,7 @@ class MemoryPersistence(Persistence):
         self.orders: Orders = _Orders(self._store)
         self.ledger: Ledger = _Ledger(self._store)
         self.leases: Leases = _Leases(self._store)
+        self.answers: Answers = _Answers(self._store)
 
     async def start(self) -> None:
         self._store.is_open = True
@@ -120,6 +124,8 @@ class _Store:
         self.lanes: dict[tuple[str, str, str], tuple[int, datetime]] = {}  # group, topic, subject: version, moved at
         self.in_hand: dict[tuple[str, str, int], tuple[str, ...]] = {}
         self.leases: dict[str, _Lease] = {}
+        self.answers: dict[str, Answer] = {}
+        self.answers_by_age: list[tuple[datetime, str]] = []
 
     def opened(self) -> "_Store":
         """The store itself, while it is open."""
@@ -129,6 +135,9 @@ class _Store:
 
     def check(self, unit: Sequence[Write]) -> None:
         """Raise `Conflict` unless every precondition of the unit holds."""
+        answers = [write.answer.id for write in unit if isinstance(write, KeepAnswer)]
+        if len(set(answers)) < len(answers) or not self.answers.keys().isdisjoint(answers):
+            raise Conflict(Precondition.KEY_IS_NEW)
         new_users = [write.user for write in unit if isinstance(write, AddUser)]
         if len({user.email for user in new_users}) < len(new_users):
             raise Conflict(Precondition.EMAIL_IS_NEW)
@@ -173,6 +182,9 @@ class _Store:
 
     def _write(self, write: Write) -> None:
         match write:
+            case KeepAnswer(answer):
+                self.answers[answer.id] = answer
+                insort(self.answers_by_age, (answer.at, answer.id))
             case AddUser(user):
                 self.users[user.id] = user
                 self.emails.add(user.email)
@@ -424,6 +436,22 @@ class _Orders(Orders):
         owned = (user.id for user in store.users.values() if user.owner == owner)
         pages = [await self.page(user_id=user_id, before=before, limit=limit) for user_id in owned]
         return sorted(itertools.chain(*pages), key=lambda order: order.id, reverse=True)[:limit]
+
+
+class _Answers(Answers):
+    def __init__(self, store: _Store) -> None:
+        self._store = store
+
+    async def get(self, id: str) -> Answer | None:
+        return self._store.opened().answers.get(id)
+
+    async def forget(self, *, before: datetime, limit: int) -> int:
+        store = self._store.opened()
+        old = store.answers_by_age[: min(limit, bisect_left(store.answers_by_age, (before, "")))]
+        del store.answers_by_age[: len(old)]
+        for _, id_ in old:
+            del store.answers[id_]
+        return len(old)
 
 
 class _Ledger(Ledger):

@@ -16,8 +16,11 @@ from ports.deliveries import Delivery, Lane
 from ports.errors import Conflict, Precondition, Rejected
 from ports.message import BODY_MOST, partition_of, write_event
 from ports.persistence import (
+    ANSWER_MOST,
     AddOrder,
     AddUser,
+    Answer,
+    KeepAnswer,
     Persistence,
     Record,
     SaveOrder,
@@ -120,6 +123,11 @@ class RecordingUnitOfWork(UnitOfWork):
 
     def enqueue(self, task: Task) -> None:
         self._record(self._recording.task(task))
+
+    def keep(self, answer: Answer) -> None:
+        if len(answer.body) > ANSWER_MOST:
+            raise Rejected(f"an answer of {len(answer.body):,} bytes is too large to be kept: at most {ANSWER_MOST:,}")
+        self.writes.append(KeepAnswer(answer))
 
     async def commit(self) -> None:
         of_request = self._traffic is Traffic.REQUEST

@@ -10,7 +10,7 @@ from tests.clock import ManualClock
 from tests.services import Databases, private
 from tools.services.postgresql import PostgreSQL
 
-TABLES = ("deliveries", "inbox", "lanes", "in_hand", "leases", "orders", "users", "receipts")
+TABLES = ("deliveries", "inbox", "lanes", "in_hand", "leases", "orders", "users", "receipts", "answers")
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from ports.persistence import (
     Advance,
     Block,
     HoldLease,
+    KeepAnswer,
     MarkSent,
     Record,
     Remember,
@@ -32,7 +33,7 @@ from ports.persistence import (
 )
 from tests.builders import NOON, a_delivery, a_received, a_task, a_user, an_order
 from tests.clock import ManualClock
-from tests.contracts.persistence import a_dead_head, a_stored_order, change, key_of, recorded
+from tests.contracts.persistence import a_dead_head, a_stored_order, an_answer, change, key_of, recorded
 
 ROWS = 3_000
 
@@ -81,6 +82,7 @@ WANTED = {
     Read.ORDERS_PAGE: {"pk_orders"},
     Read.ORDERS_PAGE_OF_USER: {"ix_orders_user_id_id"},
     Read.ORDERS_PAGE_OF_OWNER: {"ix_users_owner", "ix_orders_user_id_id"},
+    Read.ANSWERS: {"pk_answers"},
     Read.READY_EVENTS: {"ix_deliveries_ready_events", "ix_deliveries_stuck"},
     Read.SENT_EVENTS: {"ix_deliveries_sent"},
     Read.DUE: {"ix_deliveries_due", "ix_deliveries_kept"},
@@ -134,11 +136,13 @@ async def test_no_statement_reads_a_whole_table(sql: Connection, filled: Postgre
             Block(key_of(event)),
             Unblock(key_of(head)),
             TakeInHand("g", "t", 0, ["m"]),
+            KeepAnswer(an_answer()),
         ]
     )
     await filled.commit([Remove(task.id, task.token + 1), Advance("g", "t", "s", 1, NOON)])
     await filled.ledger.survey("g", "t", [("s", "s", "m")])
     await filled.ledger.forget(before=NOON, limit=10)
+    await filled.answers.forget(before=NOON, limit=10)
     await filled.leases.release(["relay/0"], holder="a")
     await filled.stop()  # what its connections have counted is known when they end
 

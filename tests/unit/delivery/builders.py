@@ -36,7 +36,7 @@ from ports.errors import Unavailable
 from ports.event_broker import Batch, EventBroker, Outcome, Subscription
 from ports.ids import Ids
 from ports.message import Message, write_event
-from ports.persistence import Leases, Ledger, Orders, Persistence, Traffic, UnitOfWork, Users, Write
+from ports.persistence import Answers, Leases, Ledger, Orders, Persistence, Traffic, UnitOfWork, Users, Write
 from ports.task_queue import TaskQueue
 from tests.builders import a_line, a_user, an_email, an_id, an_order
 from tests.clock import ManualClock
@@ -265,6 +265,7 @@ class FlakyPersistence(Persistence):
         self.orders = cast("Orders", _Gate(self, inner.orders))
         self.ledger = cast("Ledger", _Gate(self, inner.ledger))
         self.leases = cast("Leases", _Gate(self, inner.leases))
+        self.answers = cast("Answers", _Gate(self, inner.answers))
 
     def fail_next(self, *errors: Exception, is_done: bool = False) -> None:
         self.failures.extend((error, is_done) for error in errors)

@@ -13,13 +13,14 @@ from domain.model.money import Money
 from domain.model.order import Order, OrderLine
 from domain.model.user import User
 from ports.deliveries import Delivery, Lane, State
-from ports.errors import Conflict, Unavailable
+from ports.errors import Conflict, Precondition, Unavailable
 from ports.persistence import (
     AddOrder,
     AddUser,
     Advance,
     Block,
     HoldLease,
+    KeepAnswer,
     MarkSent,
     Persistence,
     Record,
@@ -54,7 +55,7 @@ class LyingPersistence(Persistence):
     def __init__(self, honest: MemoryPersistence) -> None:
         self.honest = honest
         self.is_down = False
-        for name in ("users", "orders", "ledger", "leases"):
+        for name in ("users", "orders", "ledger", "leases", "answers"):
             setattr(self, name, self.parts.get(name, Through)(getattr(honest, name), self))
 
     async def start(self) -> None:
@@ -233,6 +234,42 @@ class IgnoresLeases(Leaving):
 
     def is_left_out(self, write: Write) -> bool:
         return isinstance(write, HoldLease)
+
+
+class AnswersWithoutKeeping(Leaving):
+    """Does again what it has done."""
+
+    def is_left_out(self, write: Write) -> bool:
+        return isinstance(write, KeepAnswer)
+
+
+class KeepsAnswersApart(LyingPersistence):
+    """Keeps the answer first, in a transaction of its own."""
+
+    async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:
+        await super().commit([write for write in writes if isinstance(write, KeepAnswer)], seconds=seconds)
+        rest = [write for write in writes if not isinstance(write, KeepAnswer)]
+        await super().commit(rest, traffic=traffic, seconds=seconds)
+
+
+class LooksAtTheKeyLast(LyingPersistence):
+    """Tells somebody who sends a request again that the address is taken."""
+
+    async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:
+        emails = self.honest._store.emails
+        if any(isinstance(write, AddUser) and write.user.email in emails for write in writes):
+            raise Conflict(Precondition.EMAIL_IS_NEW)
+        await super().commit(writes, traffic=traffic, seconds=seconds)
+
+
+class KeepsAnswersForEver(LyingPersistence):
+    """Grows and grows."""
+
+    class answers(Through):  # noqa: N801
+        async def forget(self, *, before: datetime, limit: int) -> int:  # noqa: ARG002
+            return 0
+
+    parts: ClassVar = {"answers": answers}
 
 
 class IgnoresTokens(LyingPersistence):

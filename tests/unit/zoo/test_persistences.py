@@ -30,6 +30,10 @@ CAUGHT: dict[type[zoo.LyingPersistence], str] = {
     zoo.AnswersWhenItIsStopped: "test_a_stopped_store_is_unavailable",
     # preconditions
     zoo.IgnoresLeases: "test_who_does_not_hold_the_lease_may_not_commit",
+    zoo.AnswersWithoutKeeping: "test_one_of_many_keeps_an_answer",
+    zoo.KeepsAnswersApart: "test_an_answer_is_kept_with_what_was_done_or_not_at_all",
+    zoo.LooksAtTheKeyLast: "test_that_there_is_an_answer_is_told_before_all_that_the_same_unit_has_made_untrue",
+    zoo.KeepsAnswersForEver: "test_answers_that_were_given_long_ago_are_forgotten",
     zoo.IgnoresTokens: "test_one_of_many_changes_a_delivery",
     zoo.IgnoresVersions: "test_one_of_many_saves_a_version",
     zoo.AddsOrdersOfNobody: "test_an_order_of_nobody_is_refused",

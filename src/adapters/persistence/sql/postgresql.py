@@ -15,7 +15,7 @@ from adapters.persistence.sql.postgresql_leases import PostgresqlLeases
 from adapters.persistence.sql.postgresql_reads import PostgresqlReads, stored_revision
 from adapters.persistence.sql.postgresql_statements import NOW
 from adapters.persistence.sql.postgresql_writer import PostgresqlWriter
-from adapters.persistence.sql.readers import SqlLedger, SqlOrders, SqlUsers
+from adapters.persistence.sql.readers import SqlAnswers, SqlLedger, SqlOrders, SqlUsers
 from adapters.persistence.sql.rows import from_micros
 from ports.clock import Clock
 from ports.deliveries import Lane
@@ -66,6 +66,7 @@ class PostgresqlPersistence(Persistence):
         self.orders = SqlOrders(self._reads)
         self.ledger = SqlLedger(self._reads)
         self.leases = PostgresqlLeases(self._reads)
+        self.answers = SqlAnswers(self._reads)
 
     async def start(self) -> None:
         self._readers = Connections(self._server, self._most_readers)

@@ -10,6 +10,7 @@ from adapters.persistence.sql.rows import (
     DELIVERY_COLUMNS,
     FRESH_COLUMNS,
     Row,
+    answer_row,
     changing_row,
     delivery_row,
     fresh_row,
@@ -25,6 +26,7 @@ from ports.persistence import (
     Advance,
     Block,
     HoldLease,
+    KeepAnswer,
     MarkSent,
     Record,
     Remember,
@@ -58,7 +60,7 @@ class Group:
     def add(self, unit: Unit) -> bool:
         """Take a unit in; false when it writes a row that a unit before it writes, or would be too much at once."""
         keys = [key for write in unit if (key := _key(write)) is not None]
-        size = sum(len(write.delivery.body) for write in unit if isinstance(write, Record))
+        size = sum(map(_size, unit))
         free = self._touched.isdisjoint(keys) and (not self._rows or self._bytes + size <= BYTES_MOST)
         self._touched.update(keys)
         if free:
@@ -107,6 +109,13 @@ class Group:
         return (*row[:_STATE], State.BLOCKED.value, *row[_STATE + 1 :])
 
 
+def _size(write: Write) -> int:
+    match write:
+        case Record(row) | KeepAnswer(row):
+            return len(row.body)
+    return 0
+
+
 def _key(write: Write) -> Hashable:
     """The row that it writes; None for what cannot be written twice, or may be."""
     key = _KEYS.get(type(write))
@@ -114,6 +123,7 @@ def _key(write: Write) -> Hashable:
 
 
 _KEYS: dict[type[Write], Callable[[Any], Hashable]] = {
+    KeepAnswer: lambda write: (write.answer.id, KeepAnswer),
     SaveOrder: lambda write: write.order.id,
     Remember: lambda write: (write.group, write.source, write.message_id, Remember),
     Advance: lambda write: (write.group, write.topic, write.subject, Advance),
@@ -165,6 +175,7 @@ def _take_in_hand(write: TakeInHand) -> Placed:
 
 _ROWS: dict[type[Write], Callable[[Any], Placed]] = {
     HoldLease: lambda write: (parts.HELD, (write.name, write.holder, write.fence)),
+    KeepAnswer: lambda write: (parts.KEPT, answer_row(write.answer)),
     AddUser: lambda write: (parts.USERS, user_row(write.user)),
     AddOrder: lambda write: (parts.ORDERS, order_row(write.order)),
     SaveOrder: _save_order,

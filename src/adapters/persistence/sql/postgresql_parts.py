@@ -11,6 +11,7 @@ from functools import cache
 
 from adapters.persistence.sql.postgresql_statements import NOW
 from adapters.persistence.sql.rows import (
+    ANSWER_COLUMNS,
     CHANGING_COLUMNS,
     DELIVERY_COLUMNS,
     FRESH_COLUMNS,
@@ -21,9 +22,9 @@ from adapters.persistence.sql.rows import (
 from ports.errors import Precondition
 
 _TYPES: Mapping[str, str] = {
-    **dict.fromkeys(("version", "token", "expected", "attempts", "partition", "fence"), "integer"),
+    **dict.fromkeys(("version", "token", "expected", "attempts", "partition", "fence", "status_code"), "integer"),
     **dict.fromkeys(("registered_at", "created_at", "confirmed_at", "recorded_at", "due_at", "sent_at"), "bigint"),
-    **dict.fromkeys(("first_failed_at", "last_failed_at", "seen_at", "advanced_at"), "bigint"),
+    **dict.fromkeys(("first_failed_at", "last_failed_at", "seen_at", "advanced_at", "answered_at"), "bigint"),
     "body": "bytea",
 }
 
@@ -76,6 +77,8 @@ HELD = Part(
     """,
     Precondition.LEASE_IS_HELD,
 )
+# Before what it may refuse, so that a request that comes again finds its answer.
+KEPT = _inserting("answers", "kept_answers", ANSWER_COLUMNS)
 USERS = _inserting("users", "new_users", USER_COLUMNS)
 ORDERS = _inserting("orders", "new_orders", ORDER_COLUMNS)
 SAVED = Part(
@@ -163,6 +166,7 @@ UNBLOCKED = Part("unblocked", ("ordering_key",), "SELECT crossdock_unblock({keys
 
 PARTS = (
     HELD,
+    KEPT,
     USERS,
     ORDERS,
     SAVED,
@@ -183,6 +187,7 @@ _GATED = {RECORDED.name, RECORDED_FRESH.name, BLOCKED.name, UNBLOCKED.name}
 
 # Which precondition a constraint of the schema stands for.
 CONSTRAINTS = {
+    "pk_answers": Precondition.KEY_IS_NEW,
     "uq_users_email": Precondition.EMAIL_IS_NEW,
     "pk_users": Precondition.VERSION_IS_CURRENT,
     "pk_orders": Precondition.VERSION_IS_CURRENT,

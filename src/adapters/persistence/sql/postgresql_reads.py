@@ -71,6 +71,10 @@ class PostgresqlReads(Engine):
         await self.run(functools.partial(_delete, statements.FORGET_RECEIPTS, ()))
         return dropped
 
+    async def forget_answers(self, before: int, limit: int) -> int:
+        query = statements.FORGET_ANSWERS
+        return await self.run(functools.partial(_delete, query.text, query.bind({"before": before, "most": limit})))
+
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Do it on one of the connections; once more when that one turns out to be lost."""
         return await asyncio.shield(asyncio.ensure_future(self._run(work)))

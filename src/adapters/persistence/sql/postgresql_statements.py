@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from adapters.persistence.sql.readers import COUNTING, Read
-from adapters.persistence.sql.rows import DELIVERY_COLUMNS, ORDER_COLUMNS, USER_COLUMNS
+from adapters.persistence.sql.rows import ANSWER_COLUMNS, DELIVERY_COLUMNS, ORDER_COLUMNS, USER_COLUMNS
 
 _NAME = re.compile(r"(?<!:):(\w+)")
 
@@ -50,6 +50,7 @@ READS = {
         ORDER BY orders.id DESC LIMIT :most
         """
     ),
+    Read.ANSWERS: Query(f"SELECT {', '.join(ANSWER_COLUMNS)} FROM answers WHERE id = ANY (:ids::text[])"),
     # Nothing goes past a dead one or one that waits, whoever has not seen it yet when it was recorded.
     Read.READY_EVENTS: Query(
         f"""
@@ -174,6 +175,7 @@ FORGET = (
         """,
     ),
 )
+FORGET_ANSWERS = _forgetting("answers", "answered_at < :before")
 FORGET_RECEIPTS = "DELETE FROM receipts WHERE given_at < clock_timestamp() - interval '1 hour'"
 
 TAKE_LEASES = Query(

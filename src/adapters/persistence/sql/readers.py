@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from adapters.persistence.sql.loader import Loader
-from adapters.persistence.sql.rows import Row, delivery_of, order_of, to_micros, user_of
+from adapters.persistence.sql.rows import Row, answer_of, delivery_of, order_of, to_micros, user_of
 from domain.model.order import Order
 from domain.model.user import Owner, User
 from ports.deliveries import Delivery, Lane, State, ordering_key
-from ports.persistence import DeskPage, LaneState, Ledger, Orders, Survey, Users
+from ports.persistence import Answer, Answers, DeskPage, LaneState, Ledger, Orders, Survey, Users
 
 _LAST_ID = "g"  # sorts after every UUID
 
@@ -27,6 +27,7 @@ class Read(Enum):
     ORDERS_PAGE = auto()  # before, most
     ORDERS_PAGE_OF_USER = auto()  # before, most, of_user
     ORDERS_PAGE_OF_OWNER = auto()  # before, most, of_issuer, of_subject
+    ANSWERS = auto()  # ids
     READY_EVENTS = auto()  # partitions, most, after
     SENT_EVENTS = auto()  # other_than, before, most
     DUE = auto()  # of_lane, group, now, handed_before, most
@@ -69,6 +70,10 @@ class Engine(ABC):
     async def forget(self, before: int, limit: int) -> int:
         """Drop what is older, and say how much."""
 
+    @abstractmethod
+    async def forget_answers(self, before: int, limit: int) -> int:
+        """Drop answers that are older, and say how many."""
+
 
 class SqlUsers(Users):
     """Users in a table."""
@@ -109,6 +114,21 @@ class SqlOrders(Orders):
             of_subject=owner.subject,
         )
         return [order_of(row) for row in rows]
+
+
+class SqlAnswers(Answers):
+    """Answers in a table."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._load = Loader(lambda ids: engine.rows(Read.ANSWERS, ids=ids))
+
+    async def get(self, id: str) -> Answer | None:
+        row = await self._load(id)
+        return None if row is None else answer_of(row)
+
+    async def forget(self, *, before: datetime, limit: int) -> int:
+        return await self._engine.forget_answers(to_micros(before), limit)
 
 
 class SqlLedger(Ledger):

@@ -12,6 +12,7 @@ from domain.model.money import Money
 from domain.model.order import Order, OrderStatus, order_line
 from domain.model.user import Owner, User
 from ports.deliveries import Delivery, Happening, Lane, State
+from ports.persistence import Answer
 
 Row = tuple[Any, ...]
 
@@ -99,6 +100,20 @@ def order_of(row: Row) -> Order:
         confirmed_at=_maybe_from(confirmed_at),
         version=version,
     )
+
+
+ANSWER_COLUMNS = ("id", "fingerprint", "status_code", "location", "body", "answered_at")
+
+
+def answer_row(answer: Answer) -> Row:
+    """In the order of `ANSWER_COLUMNS`."""
+    return (answer.id, answer.fingerprint, answer.status, answer.location, answer.body, to_micros(answer.at))
+
+
+def answer_of(row: Row) -> Answer:
+    """From the order of `ANSWER_COLUMNS`."""
+    id_, fingerprint, status, location, body, at = row
+    return Answer(id_, fingerprint, status, location, bytes(body), from_micros(at))
 
 
 # What a delivery is, and after it what changes about it.

@@ -16,7 +16,7 @@ from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
 from adapters.persistence.sql.group_commit import GroupCommit
 from adapters.persistence.sql.migrations.revision import check_revision
 from adapters.persistence.sql.presence import Presence
-from adapters.persistence.sql.readers import Engine, Read, SqlLedger, SqlOrders, SqlUsers, lane_prefix
+from adapters.persistence.sql.readers import Engine, Read, SqlAnswers, SqlLedger, SqlOrders, SqlUsers, lane_prefix
 from adapters.persistence.sql.rows import Row, to_micros
 from adapters.persistence.sql.statements import ManyRows
 from adapters.persistence.sql.writer import Unit, Writer
@@ -59,6 +59,7 @@ class SqlitePersistence(Persistence):
         self.orders = SqlOrders(engine)
         self.ledger = SqlLedger(engine)
         self.leases = _Leases(self, engine, clock)
+        self.answers = SqlAnswers(engine)
 
     async def start(self) -> None:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
@@ -233,6 +234,13 @@ class _Engine(Engine):
             )
 
         return await self._store.in_writer(work)
+
+    async def forget_answers(self, before: int, limit: int) -> int:
+        statement = statements.FORGET_ANSWERS
+        parameters = statement.bind(before=before, most=limit)
+        return await self._store.in_writer(
+            lambda: self._store.write_connection.execute(statement.text, parameters).rowcount
+        )
 
 
 def _survey(

@@ -38,7 +38,7 @@ from sqlalchemy.sql.selectable import CTE
 
 from adapters.persistence.sql import rows
 from adapters.persistence.sql.readers import COUNTING, Read
-from adapters.persistence.sql.tables import deliveries, in_hand, inbox, lanes, leases, orders, users
+from adapters.persistence.sql.tables import answers, deliveries, in_hand, inbox, lanes, leases, orders, users
 
 CHUNK_MOST = 64
 
@@ -103,6 +103,7 @@ def _each(parameter: str) -> Select[Any]:
 
 # --- writes: parameters are rows in the order named -------------------------------------------------------------------
 
+KEEP_ANSWERS = _inserting(answers, rows.ANSWER_COLUMNS)
 ADD_USERS = _inserting(users, rows.USER_COLUMNS)
 ADD_ORDERS = _inserting(orders, rows.ORDER_COLUMNS)
 SAVE_ORDERS = _updating(  # id, status, confirmed_at, version
@@ -276,6 +277,10 @@ ORDERS_PAGE_OF_OWNER = Statement(
     )
 )
 
+ANSWERS_BY_ID = Statement(
+    select(*(answers.c[name] for name in rows.ANSWER_COLUMNS)).where(answers.c.id.in_(_each("ids")))
+)
+
 READY_EVENTS = Statement(
     select(*_delivery)
     .where(
@@ -403,6 +408,7 @@ READS = {
     Read.ORDERS_PAGE: ORDERS_PAGE,
     Read.ORDERS_PAGE_OF_USER: ORDERS_PAGE_OF_USER,
     Read.ORDERS_PAGE_OF_OWNER: ORDERS_PAGE_OF_OWNER,
+    Read.ANSWERS: ANSWERS_BY_ID,
     Read.READY_EVENTS: READY_EVENTS,
     Read.SENT_EVENTS: SENT_EVENTS,
     Read.DUE: DUE,
@@ -433,3 +439,4 @@ FORGET = (
         "AND ordering_key = lanes.consumer_group || '/' || lanes.topic || '/' || lanes.subject)",
     ),
 )
+FORGET_ANSWERS = _forgetting(answers, "answered_at")

@@ -182,6 +182,18 @@ leases = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
+# What requests that came with a key were answered.
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", _Text, primary_key=True),
+    Column("fingerprint", _Text, nullable=False),
+    Column("status_code", Integer, nullable=False),
+    Column("location", _Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("answered_at", BigInteger, nullable=False, index=True),
+)
+
 # What only PostgreSQL needs: where a connection can be lost while the other side commits.
 postgresql_metadata = MetaData(naming_convention=metadata.naming_convention)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.persistence.sql import statements
 from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
-from adapters.persistence.sql.rows import changing_row, delivery_row, order_row, to_micros, user_row
+from adapters.persistence.sql.rows import answer_row, changing_row, delivery_row, order_row, to_micros, user_row
 from ports.crash_points import CrashPoint, reached
 from ports.errors import Conflict, PortError, Precondition, Unknown
 from ports.persistence import (
@@ -17,6 +17,7 @@ from ports.persistence import (
     Advance,
     Block,
     HoldLease,
+    KeepAnswer,
     MarkSent,
     Record,
     Remember,
@@ -116,6 +117,10 @@ class Writer:
         if held != len(writes):
             raise Conflict(Precondition.LEASE_IS_HELD)
 
+    def _keep_answers(self, writes: Sequence[KeepAnswer]) -> None:
+        with _unique(Precondition.KEY_IS_NEW):
+            self._run(statements.KEEP_ANSWERS, [answer_row(write.answer) for write in writes])
+
     def _add_users(self, writes: Sequence[AddUser]) -> None:
         try:
             self._run(statements.ADD_USERS, [user_row(write.user) for write in writes])
@@ -189,6 +194,7 @@ class Writer:
     # The one order in which tables are written.
     _steps: Sequence[tuple[type[Write], Callable[["Writer", Sequence[Any]], None]]] = (
         (HoldLease, _hold_leases),
+        (KeepAnswer, _keep_answers),  # before what it may refuse, so that a request that comes again finds its answer
         (AddUser, _add_users),
         (AddOrder, _add_orders),
         (SaveOrder, _save_orders),

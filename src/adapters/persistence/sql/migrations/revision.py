@@ -3,7 +3,7 @@
 from ports.errors import Rejected
 
 # The newest first. A program runs on its own revision or on a newer one: within a release migrations only add.
-REVISIONS = ("0003", "0002", "0001")
+REVISIONS = ("0004", "0003", "0002", "0001")
 
 
 def is_old(stored: str | None) -> bool:
