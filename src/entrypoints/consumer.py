@@ -16,11 +16,15 @@ def retry_loop(container: Container) -> Loop:
 
 
 def housekeeping_loop(container: Container) -> Loop:
-    """Forgets what the inbox need not remember any more, in small bites."""
-    clock, ledger = container.clock(), container.persistence().ledger
+    """Forgets what the inbox need not remember any more, and answers that were kept long enough, in small bites."""
+    clock, persistence = container.clock(), container.persistence()
+    keep = timedelta(seconds=container.settings().server.idempotency_keep)
 
     async def step() -> bool:
-        before = clock.now() - REMEMBERED - timedelta(days=1)  # never younger than what a late message may be
-        return bool(await ledger.forget(before=before, limit=FORGET_AT_ONCE))
+        now = clock.now()
+        before = now - REMEMBERED - timedelta(days=1)  # never younger than what a late message may be
+        forgotten = await persistence.ledger.forget(before=before, limit=FORGET_AT_ONCE)
+        answers = await persistence.answers.forget(before=now - keep, limit=FORGET_AT_ONCE)
+        return bool(forgotten or answers)
 
     return Loop("housekeeping", step, clock, poll_seconds=FORGET_SECONDS)

@@ -777,6 +777,15 @@ class ServerSettings(Part):
     grace: Annotated[
         float, Variable("CROSSDOCK_GRACE", "seconds to drain after SIGTERM", "0 to 3600"), Field(ge=0, le=3600)
     ] = 10.0
+    idempotency_keep: Annotated[
+        int,
+        Variable(
+            "CROSSDOCK_IDEMPOTENCY_KEEP",
+            "seconds that the answer to a request with an Idempotency-Key is kept",
+            "60 to 2592000",
+        ),
+        Field(ge=60, le=2_592_000),
+    ] = 86_400
 
     @property
     def on_loopback(self) -> bool:

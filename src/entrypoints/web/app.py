@@ -22,6 +22,7 @@ from entrypoints.web import (
 from entrypoints.web.access_log import log_access
 from entrypoints.web.dependencies import Container
 from entrypoints.web.errors import install_error_handlers
+from entrypoints.web.idempotency import KeysInUse
 from entrypoints.web.metrics import RequestMetrics
 from entrypoints.web.middleware import Edge
 from entrypoints.web.openapi import describe
@@ -85,6 +86,7 @@ def create_app(
     if operator_token is None and identity.wants_tokens:
         operator_token = secrets.token_urlsafe(32)  # nobody's: the way in is a token of the scope
     app.state.operator_access = None if operator_token is None else OperatorAccess(operator_token)
+    app.state.keys_in_use = KeysInUse()
     app.state.request_metrics = RequestMetrics()
     for router in _ROUTERS:
         # Not include_router: it looks every request up twice, which is most of what a route costs.

@@ -67,10 +67,14 @@ class Protection:
     problems: Sequence[str] = ("invalid-token", "insufficient-scope", "identity-unavailable")
 
 
-def request_body(model: type[BaseModel]) -> dict[str, Any]:
-    """What a route that reads its body with `read_json` says about it (``openapi_extra``)."""
+def request_body(model: type[BaseModel], *parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What a route that reads its body with `read_json` says about it (``openapi_extra``), and of what else it reads.
+
+    ``parameters`` are those that the route reads from the headers itself.
+    """
     schema = {"$ref": _REF.format(model=model.__name__)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {**body, "parameters": [dict(each) for each in parameters]} if parameters else body
 
 
 def problems(*codes: str, body: bool = False) -> dict[int | str, dict[str, Any]]:
@@ -94,8 +98,8 @@ def answered(
 
 
 def created(what: str, links: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """A 201 whose Location says where the new thing is."""
-    return answered(what, "Location", status=201, links=links)
+    """A 201 whose Location says where the new thing is, to a request that may have an Idempotency-Key."""
+    return answered(what, "Location", "Idempotency-Replayed", status=201, links=links)
 
 
 def link(what: str, operation: str, *, body: Mapping[str, Any] | None = None, **parameters: str) -> dict[str, Any]:

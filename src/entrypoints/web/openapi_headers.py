@@ -11,6 +11,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string", "examples": ["no-store", "max-age=600"]},
     },
+    "Idempotency-Replayed": {
+        "description": "`true`: an earlier request with the same Idempotency-Key was given this answer.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
     "Link": {
         "description": 'The next page, `rel="next"` (RFC 8288); missing on the last.',
         "schema": {"type": "string", "examples": ['</orders/?limit=20&cursor=bwGTe16P>; rel="next"']},
@@ -37,6 +41,7 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 
 _ON_PROBLEMS = {
+    "idempotency-key-in-use": ("Retry-After",),
     "identity-unavailable": ("Retry-After",),
     "insufficient-scope": ("WWW-Authenticate",),
     "invalid-token": ("WWW-Authenticate",),

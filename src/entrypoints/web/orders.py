@@ -17,6 +17,7 @@ from entrypoints.web.cursors import CURSOR_MOST, order_cursor, order_of
 from entrypoints.web.dependencies import CreateOrder, GetOrder, ListOrders
 from entrypoints.web.errors import invalid_request
 from entrypoints.web.fields import STRICT, Amount, GivenAmount, Id, Instant, OneLine, Total, id_from_path, to_json
+from entrypoints.web.idempotency import PARAMETER, PROBLEMS, answer_created, created_once, key_of
 from entrypoints.web.lean_route import LeanRoute
 from entrypoints.web.openapi import Page, answered, created, link, problems, request_body
 from entrypoints.web.security import OrdersReader, OrdersWriter
@@ -135,20 +136,30 @@ def order_lines(wanted: NewOrder) -> tuple[OrderLine, ...]:
     response_model=OrderDocument,
     responses={
         **created("The placed order.", {"order": link("This order.", "getOrder", id="/id")}),
-        **problems("unknown-user", "storage-unavailable", body=True),
+        **problems("unknown-user", "storage-unavailable", *PROBLEMS, body=True),
     },
-    openapi_extra=request_body(NewOrder),
+    openapi_extra=request_body(NewOrder, PARAMETER),
 )
 async def create_order(caller: OrdersWriter, request: Request, create: CreateOrder) -> Response:
     """Place an order. It is confirmed a moment later."""
+    key = key_of(request)
     wanted = await read_json(request, NewOrder)
-    order = await create(wanted.user_id, wanted.currency, order_lines(wanted), caller)
-    return Response(
-        to_json(order_document(order)),
-        201,
-        headers={"Location": f"/orders/{order.id}"},
-        media_type="application/json",
+    lines = order_lines(wanted)
+    if key is None:
+        return answer_created(*_placed(await create(wanted.user_id, wanted.currency, lines, caller)))
+    return await created_once(
+        request,
+        caller,
+        key,
+        operation="createOrder",
+        asked=(wanted.user_id, wanted.currency, [(line.sku, line.quantity, str(line.unit_price)) for line in lines]),
+        make=lambda answer: create(wanted.user_id, wanted.currency, lines, caller, answer=answer),
+        told=_placed,
     )
+
+
+def _placed(order: Order) -> tuple[OrderDocument, str]:
+    return order_document(order), f"/orders/{order.id}"
 
 
 @router.get(

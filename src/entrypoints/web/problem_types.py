@@ -30,6 +30,14 @@ _ALL = (
         "Compare the request with the API documentation.",
     ),
     ProblemType(
+        "invalid-idempotency-key",
+        400,
+        "The Idempotency-Key is none",
+        "The Idempotency-Key header is empty, longer than 255 characters, has others than visible ASCII characters, "
+        "has a quote at its beginning and not the like at its end, or stands there more than once.",
+        "Send one key of 1 to 255 visible ASCII characters, quoted or bare: a new UUID for each thing you want done.",
+    ),
+    ProblemType(
         "invalid-token",
         401,
         "A valid token is needed",
@@ -100,6 +108,13 @@ _ALL = (
         "Use the user that is there, or another address.",
     ),
     ProblemType(
+        "idempotency-key-in-use",
+        409,
+        "A request with this Idempotency-Key is still running",
+        "The same key came with another request a moment ago, and what becomes of that one is not known yet.",
+        "Send the request again, with the same key, after as many seconds as Retry-After says.",
+    ),
+    ProblemType(
         "malformed-request",
         400,
         "This is not an HTTP request",
@@ -140,6 +155,13 @@ _ALL = (
         "The request is not valid",
         "A value is missing, unknown, or outside of what is allowed.",
         "“errors” lists each place (a JSON Pointer) with what is wrong there.",
+    ),
+    ProblemType(
+        "idempotency-key-reused",
+        422,
+        "The Idempotency-Key belongs to another request",
+        "A request of the same caller to the same address has succeeded with this key, and asked for something else.",
+        "Use a new key for each thing you want done, and the same key only to send the very same request again.",
     ),
     ProblemType(
         "unknown-user",

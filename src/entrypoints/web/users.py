@@ -16,6 +16,7 @@ from domain.model.user import NAME_MOST, User
 from entrypoints.web.bodies import read_json
 from entrypoints.web.dependencies import GetUser, RegisterUser, after_answer
 from entrypoints.web.fields import STRICT, Id, Instant, OneLine, id_from_path, to_json
+from entrypoints.web.idempotency import PARAMETER, PROBLEMS, answer_created, created_once, key_of
 from entrypoints.web.lean_route import LeanRoute
 from entrypoints.web.openapi import created, link, problems, request_body
 from entrypoints.web.security import UsersReader, UsersWriter
@@ -81,22 +82,32 @@ def user_document(user: User) -> UserDocument:
                 "orders": link("The orders of this user.", "listOrders", user_id="/id"),
             },
         ),
-        **problems("email-already-registered", "storage-unavailable", body=True),
+        **problems("email-already-registered", "storage-unavailable", *PROBLEMS, body=True),
     },
-    openapi_extra=request_body(NewUser),
+    openapi_extra=request_body(NewUser, PARAMETER),
 )
 async def register_user(caller: UsersWriter, request: Request, register: RegisterUser) -> Response:
     """Register a user. A welcome mail follows."""
+    key = key_of(request)
     wanted = await read_json(request, NewUser)
+    email = Email(wanted.email)
     background = after_answer(request)
-    user = await register(Email(wanted.email), wanted.name, caller)
-    return Response(
-        to_json(user_document(user)),
-        201,
-        headers={"Location": f"/users/{user.id}"},
-        media_type="application/json",
+    if key is None:
+        return answer_created(*_registered(await register(email, wanted.name, caller)), background)
+    return await created_once(
+        request,
+        caller,
+        key,
+        operation="registerUser",
+        asked=(email.address, wanted.name),
+        make=lambda answer: register(email, wanted.name, caller, answer=answer),
+        told=_registered,
         background=background,
     )
+
+
+def _registered(user: User) -> tuple[UserDocument, str]:
+    return user_document(user), f"/users/{user.id}"
 
 
 @router.get(

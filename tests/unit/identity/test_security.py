@@ -370,3 +370,16 @@ async def test_the_document_says_which_scope_each_operation_wants(client: httpx.
 def _without_names(answer: httpx.Response) -> dict[str, Any]:
     """The problem, but for what names this request."""
     return {name: value for name, value in answer.json().items() if name not in {"instance", "request_id"}}
+
+
+async def test_the_keys_of_others_are_none_of_ours(client: httpx.AsyncClient) -> None:
+    """Neither does anybody learn what another was answered, nor can a key be taken away from its owner."""
+    key = {"Idempotency-Key": "1"}
+
+    of_ann = await client.post("/register-user/", json=NEW_USER, headers=ANN | key)
+    of_eve = await client.post("/register-user/", json={"email": "eve@example.com"}, headers=EVE | key)
+    again = await client.post("/register-user/", json=NEW_USER, headers=ANN | key)
+
+    assert [answer.status_code for answer in (of_ann, of_eve, again)] == [201, 201, 201]
+    assert of_ann.content == again.content != of_eve.content
+    assert "idempotency-replayed" not in of_eve.headers

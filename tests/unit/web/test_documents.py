@@ -64,7 +64,7 @@ def test_the_document_names_problems_where_they_happen_and_no_foreign_errors(app
     document = app.openapi()
 
     create = document["paths"]["/orders/"]["post"]["responses"]
-    assert set(create) == {"201", "400", "408", "413", "415", "422", "500", "503", "default"}
+    assert set(create) == {"201", "400", "408", "409", "413", "415", "422", "500", "503", "default"}
     assert set(create["422"]["content"]) == {"application/problem+json"}
     assert "HTTPValidationError" not in document["components"]["schemas"]
     named = set(

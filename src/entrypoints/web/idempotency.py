@@ -1,0 +1,167 @@
+"""A request that comes again is answered as the first time (draft-ietf-httpapi-idempotency-key-header).
+
+What it was answered is kept in the transaction of what it did, so there are both or neither, however a process ends.
+Until somebody sends a key twice, that is one more row of the same commit, and nothing is looked up.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from typing import Any, Final, TypeVar
+
+from fastapi import Request, Response
+from starlette.background import BackgroundTasks
+
+from entrypoints.web.dependencies import container_of
+from entrypoints.web.errors import Problem, retry_after
+from entrypoints.web.fields import to_json
+from entrypoints.web.security import Caller
+from ports.errors import Conflict, Precondition
+from ports.persistence import Answer
+
+HEADER: Final = "Idempotency-Key"
+REPLAYED: Final = "Idempotency-Replayed"
+KEY_MOST = 255
+WAIT_SECONDS = 0.8  # for a request with the same key; with a commit after it, a caller is answered within 5
+PROBLEMS: Final = ("invalid-idempotency-key", "idempotency-key-in-use", "idempotency-key-reused")
+
+# A string of structured fields (RFC 9651), where \" and \\ stand for one character; or the key as it is.
+_QUOTED = rf'"(?:[!#-\[\]-~]|\\["\\]){{1,{KEY_MOST}}}"'
+_BARE = rf"[!#-~][!-~]{{0,{KEY_MOST - 1}}}"
+_QUOTED_KEY = re.compile(_QUOTED)
+_BARE_KEY = re.compile(_BARE)
+_ESCAPED = re.compile(r"\\(.)")
+
+PARAMETER: Final[dict[str, Any]] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": f"1 to {KEY_MOST} visible ASCII characters that this caller sends with no other request here; "
+    "quoted or bare is the same key. Once a request with it has succeeded, the same request is answered the same, "
+    f"with `{REPLAYED}: true`, and nothing is done twice. A request that was refused does not use up its key.",
+    "schema": {"type": "string", "pattern": f"^(?:{_QUOTED}|{_BARE})$"},
+    "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+}
+
+Made = TypeVar("Made")
+Keeping = Callable[[Made], Answer]
+
+
+class KeysInUse:
+    """Which keys belong to requests that this process is at, and what these are answered in the end."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, asyncio.Future[Answer | None]] = {}
+
+    async def wait(self, id: str) -> Answer | None:
+        """Return when nobody is at it: with the answer of the last one, if that was no refusal.
+
+        A `Problem` when it takes longer than a moment.
+        """
+        until = asyncio.get_running_loop().time() + WAIT_SECONDS
+        while (running := self._running.get(id)) is not None:
+            await asyncio.wait({running}, timeout=until - asyncio.get_running_loop().time())
+            if not running.done():
+                raise _in_use("A request with this key is still running.")
+            if (answer := running.result()) is not None:
+                return answer
+        return None
+
+    async def run(self, id: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Do it, while others who ask for the same wait."""
+        running = self._running[id] = asyncio.get_running_loop().create_future()
+        answer = None
+        try:
+            answer = await work()
+        finally:
+            del self._running[id]
+            running.set_result(answer)
+        return answer
+
+
+def answer_created(body: object, location: str, background: BackgroundTasks | None = None) -> Response:
+    """The answer to a request that came without a key."""
+    return _response(201, location, to_json(body), background)
+
+
+def key_of(request: Request) -> str | None:
+    """The key of the request; None when it has none. A `Problem` when it is none, or not clear which."""
+    found: list[bytes] = [value for name, value in request.scope["headers"] if name == b"idempotency-key"]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise _invalid("There is more than one of them.")
+    text = found[0].decode("latin-1").strip(" \t")
+    if _QUOTED_KEY.fullmatch(text):
+        return _ESCAPED.sub(r"\1", text[1:-1])
+    if _BARE_KEY.fullmatch(text):
+        return text
+    raise _invalid("This is none.")
+
+
+async def created_once(
+    request: Request,
+    caller: Caller,
+    key: str,
+    *,
+    operation: str,
+    asked: object,
+    make: Callable[[Keeping[Made]], Awaitable[object]],
+    told: Callable[[Made], tuple[object, str]],
+    background: BackgroundTasks | None = None,
+) -> Response:
+    """Make what is ``asked`` for, unless that has been done under this key; the answer to it in either case.
+
+    A key belongs to a caller and an ``operation``; ``asked`` is what counts as the same request, in its normal form.
+    ``make`` commits what it makes together with the answer to it; ``told`` gives the body and the location of that.
+    """
+    container = container_of(request)
+    keys: KeysInUse = request.app.state.keys_in_use
+    owner = [] if caller is None else [caller.issuer, caller.subject]
+    id_, fingerprint = _digest([operation, *owner, key]), _digest(asked)
+    ours: list[Answer] = []
+
+    def answer(made: Made) -> Answer:
+        body, location = told(made)
+        ours.append(Answer(id_, fingerprint, 201, location, to_json(body), container.clock().now()))
+        return ours[-1]
+
+    async def work() -> Answer:
+        try:
+            await make(answer)
+        except Conflict as conflict:
+            if conflict.precondition is not Precondition.KEY_IS_NEW:
+                raise
+            stored = await container.persistence().answers.get(id_)
+            if stored is None:  # forgotten since
+                raise _in_use("What became of the request with this key is not known yet.") from conflict
+            return stored
+        return ours[-1]
+
+    given = await keys.wait(id_) or await keys.run(id_, work)
+    if given.fingerprint != fingerprint:
+        raise Problem("idempotency-key-reused", "Another request of yours had this key, and asked for something else.")
+    response = _response(given.status, given.location, given.body, background)
+    if not ours or given is not ours[-1]:
+        response.headers[REPLAYED] = "true"
+    return response
+
+
+def _response(status: int, location: str, body: bytes, background: BackgroundTasks | None) -> Response:
+    return Response(body, status, headers={"Location": location}, media_type="application/json", background=background)
+
+
+def _digest(value: object) -> str:
+    return blake2b(to_json(value), digest_size=32).hexdigest()
+
+
+def _invalid(why: str) -> Problem:
+    return Problem(
+        "invalid-idempotency-key",
+        f"{why} The {HEADER} header is 1 to {KEY_MOST} visible ASCII characters, quoted or bare, and stands once.",
+    )
+
+
+def _in_use(why: str) -> Problem:
+    return Problem("idempotency-key-in-use", f"{why} Send it again in a moment.", headers=retry_after(1))
