@@ -61,12 +61,12 @@ class Bench:
 
     # --- orders ---
 
-    def running(self) -> Round:
-        """Ours as it comes: relay, consumer and performer work beside the requests."""
+    def running(self, *, keys: bool = False) -> Round:
+        """Ours as it comes: relay, consumer and performer work beside the requests; each with a key, or without."""
         folder = self._new_folder()
         database = self._copy(folder)
         with self._crossdock(folder, database) as child:
-            answers, cpu = self._orders(child, self._users)
+            answers, cpu = self._orders(child, self._users, keys=keys)
             backlog = ledger.deliveries_left(database)
             drain = ledger.seconds_to_drain(database)
             faults = ledger.faults_drained(database, answers.ids)
@@ -217,8 +217,8 @@ class Bench:
                 "CROSSDOCK_WEATHER_QUOTA": "1000000/second",
             }
 
-    def _orders(self, child: Child, users: Sequence[str]) -> tuple[Answers, float]:
-        return self._send(child, prepared.order_requests(users), status=201, keep_ids=True)
+    def _orders(self, child: Child, users: Sequence[str], *, keys: bool = False) -> tuple[Answers, float]:
+        return self._send(child, prepared.order_requests(users, keys=keys), status=201, keep_ids=True)
 
     def _weather(self, child: Child, requests: Sequence[bytes]) -> tuple[Answers, float]:
         return self._send(child, requests, status=200)
@@ -248,6 +248,12 @@ def cells(bench: Bench) -> list[Cell]:
     hot, zipf, new = prepared.weather_requests, prepared.zipf_weather_requests, prepared.new_weather_requests
     return [
         Cell("1", "POST /orders/  crossdock up", f"{full}, order + event", bench.running),
+        Cell(
+            "1b",
+            "POST /orders/  crossdock up, each with a key",
+            f"{full}, and the answer",
+            lambda: bench.running(keys=True),
+        ),
         Cell("2", "POST /orders/  relay and consumer paused", f"{full}, order + event", bench.paused),
         Cell("3a", "POST /orders/  by hand, async def", f"{full}, order", bench.by_hand("orders_async")),
         Cell("3b", "POST /orders/  by hand, def", f"{full}, order", bench.by_hand("orders_def")),

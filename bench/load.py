@@ -6,7 +6,9 @@ beforehand and answers are searched rather than parsed, so that the generator is
 
 import asyncio
 import gc
+import itertools
 import json
+import secrets
 import subprocess
 import sys
 import time
@@ -22,6 +24,9 @@ CONNECTIONS = 32
 MOST = 500_000  # requests, however fast the server is
 LAST_ANSWERS_SECONDS = 30.0
 ID_LENGTH = 36
+
+# Where a request has this, each that is sent gets a key of its own.
+KEY_PLACE = b"an-idempotency-key-stands-here.."
 
 _ID = b'"id":"'
 _LENGTH = b"\r\ncontent-length: "
@@ -74,6 +79,7 @@ class _Run:
 
     def __init__(self, load: Load) -> None:
         self.requests = [request.encode("latin-1") for request in load.requests]
+        self.keys = itertools.count(secrets.randbits(96)) if KEY_PLACE in self.requests[0] else None
         self.ended = asyncio.Event()
         self.open = load.connections
         self._status = str(load.status).encode()
@@ -153,7 +159,9 @@ class _Connection(asyncio.Protocol):
         self._next = (self._next + 1) % len(requests)
         self._waiting = True
         self._sent_at = time.perf_counter()
-        transport.write(requests[self._next])
+        keys = self._run.keys
+        request = requests[self._next]
+        transport.write(request if keys is None else request.replace(KEY_PLACE, b"%032x" % next(keys), 1))
 
     def data_received(self, data: bytes) -> None:
         if self._buffer:

@@ -5,15 +5,19 @@ import random
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from bench.load import KEY_PLACE
+
 ORDERS = 256
 CITIES = ("Reykjavík", "Berlin", "São Paulo", "Nairobi", "Wellington")
 CURRENCY = "EUR"
 
 
-def order_requests(users: Sequence[str]) -> list[bytes]:
-    """A pool of orders of one to three lines, the same in every run."""
+def order_requests(users: Sequence[str], *, keys: bool = False) -> list[bytes]:
+    """A pool of orders of one to three lines, the same in every run; with a place for a key, or without."""
     chance = random.Random(20)
-    return [post("/orders/", _order(chance, users)) for _ in range(ORDERS)]
+    requests = [post("/orders/", _order(chance, users)) for _ in range(ORDERS)]
+    with_key = b"\r\nIdempotency-Key: " + KEY_PLACE + b"\r\n"
+    return [request.replace(b"\r\n", with_key, 1) for request in requests] if keys else requests
 
 
 def order_reads(ids: Sequence[tuple[str, str]]) -> list[bytes]:

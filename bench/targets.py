@@ -55,6 +55,7 @@ def targets(outcome: Outcome) -> Iterator[Target]:
         ("1", by_hand, 0.9, 1.2),
         ("2", by_hand, 1.3, 1.6),
         ("1", "4", 0.3, None),
+        ("1b", "1", 0.85, None),
         ("5a", "5e", 200.0, None),
         ("5b", "5e", 50.0, None),
         ("5c", "5e", 10.0, None),
