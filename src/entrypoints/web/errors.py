@@ -73,7 +73,7 @@ _TABLE: dict[type[Exception], _Row] = {
     Unknown: _Row(
         "storage-unavailable",
         "The storage went away while it was writing: it is not known whether the request took effect. "
-        "Look before you send it again.",
+        "Look before you send it again; with an Idempotency-Key, just send it again.",
         retry=True,
         logged=True,
     ),

@@ -11,7 +11,9 @@ from domain.model.tasks import SendWelcomeEmail
 from ports.deliveries import Delivery, Lane
 from ports.errors import Conflict, Rejected, Unavailable, Unknown
 from ports.message import BODY_MOST, partition_of, read_event
+from ports.persistence import ANSWER_MOST
 from tests.builders import a_user, an_id, an_order
+from tests.contracts.persistence import an_answer
 from tests.unit.delivery.builders import PARTITIONS, FlakyPersistence, Process, World
 
 
@@ -94,6 +96,24 @@ async def test_an_event_too_large_for_any_broker_is_refused_before_the_commit(pr
     async with process.recording() as work:
         with pytest.raises(Rejected):
             work.publish(UserRegistered.of(user, id=an_id()))
+
+
+async def test_an_answer_is_kept_with_what_was_done(world: World, process: Process) -> None:
+    user, answer = a_user(), an_answer()
+
+    async with process.recording() as work:
+        work.keep(answer)
+        work.users.add(user)
+        await work.commit()
+
+    assert await world.store.answers.get(answer.id) == answer
+    assert await world.store.users.get(user.id) == user
+
+
+async def test_an_answer_too_large_to_be_kept_is_refused_before_the_commit(process: Process) -> None:
+    async with process.recording() as work:
+        with pytest.raises(Rejected):
+            work.keep(an_answer(body=bytes(ANSWER_MOST + 1)))
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), Unknown("perhaps")])

@@ -6,8 +6,20 @@ from adapters.persistence.sql import postgresql_parts as parts
 from adapters.persistence.sql.postgresql_group import BYTES_MOST, Group
 from adapters.persistence.sql.rows import DELIVERY_COLUMNS, FRESH_COLUMNS, delivery_row, fresh_row, full_row
 from ports.deliveries import Happening, State
-from ports.persistence import AddOrder, AddUser, Block, Record, Remove, Replace, SaveOrder, Unblock
+from ports.persistence import (
+    ANSWER_MOST,
+    AddOrder,
+    AddUser,
+    Block,
+    KeepAnswer,
+    Record,
+    Remove,
+    Replace,
+    SaveOrder,
+    Unblock,
+)
 from tests.builders import NOON, a_delivery, a_received, a_task, a_user, an_order
+from tests.contracts.persistence import an_answer
 
 
 def columns(group: Group, part: parts.Part) -> dict[str, tuple[object, ...]]:
@@ -36,6 +48,24 @@ def test_no_two_units_of_a_group_write_the_same_row() -> None:
     assert not group.add([Replace(task, 1)])
     assert not group.add([Remove(other.id, None)])  # nor does a later one overtake one that waits for its turn
     assert group.add([Remove(a_task().id, None)])
+
+
+def test_one_key_is_written_once_in_a_group() -> None:
+    group = Group()
+
+    assert group.add([AddUser(a_user()), KeepAnswer(an_answer("a-1"))])
+    assert not group.add([AddUser(a_user()), KeepAnswer(an_answer("a-1"))])
+    assert group.add([AddUser(a_user()), KeepAnswer(an_answer("a-2"))])
+
+
+def test_large_answers_are_spread_over_several_statements() -> None:
+    group = Group()
+    taken = 0
+
+    while group.add([KeepAnswer(an_answer(f"a-{taken}", body=bytes(ANSWER_MOST)))]):
+        taken += 1
+
+    assert taken == BYTES_MOST // ANSWER_MOST
 
 
 def test_a_unit_that_cannot_be_written_leaves_nothing_in_the_group() -> None:
