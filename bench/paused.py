@@ -18,7 +18,7 @@ async def _serve(container: Container, listener: socket.socket) -> None:
     app = create_app(container, operator_token=None, weather_ttl=settings.weather.ttl)
     async with started(container):
         spare_the_collector()
-        await serve(app, listener, grace=settings.server.grace / 2)
+        await serve(app, listener, grace=settings.server.grace / 2, hurry=container.weather().stop)
 
 
 def main() -> None:

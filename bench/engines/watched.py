@@ -23,7 +23,7 @@ async def _serve(container: Container, listener: socket.socket, path: Path) -> N
     async with started(container, Role.API), pipeline(container, Role.API):
         spare_the_collector()
         async with lag.written(path):
-            await serve(app, listener, grace=settings.server.grace / 2)
+            await serve(app, listener, grace=settings.server.grace / 2, hurry=container.weather().stop)
 
 
 def main() -> None:
