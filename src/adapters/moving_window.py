@@ -7,21 +7,23 @@ from typing import Final
 EXACT_MOST: Final = 1000
 
 
-def grain_of(count: int, seconds: float) -> float:
+def grain_of(count: int, seconds: float, exact_most: int = EXACT_MOST) -> float:
     """How exactly moments are kept: to a thousandth of the window, or fully where so many can be kept one by one.
 
     It bounds the memory of large quotas. A moment is never kept as an earlier one, so nothing is granted too soon.
     """
-    return seconds / EXACT_MOST if count > EXACT_MOST else 0.0
+    return seconds / exact_most if count > exact_most else 0.0
 
 
 class MovingWindow:
     """Up to ``count`` in any ``seconds``, by a clock that is given with each call and never goes back."""
 
-    def __init__(self, count: int, seconds: float) -> None:
+    __slots__ = ("_count", "_grain", "_grants", "_seconds", "_used")  # there may be one for each of many callers
+
+    def __init__(self, count: int, seconds: float, *, exact_most: int = EXACT_MOST) -> None:
         self._count = count
         self._seconds = seconds
-        self._grain = grain_of(count, seconds)
+        self._grain = grain_of(count, seconds, exact_most)
         self._used = 0
         self._grants: deque[tuple[float, int]] = deque()  # when they end to count, and how many; the oldest first
 
@@ -41,6 +43,10 @@ class MovingWindow:
             if over < 0:
                 return end - now
         return 0.0
+
+    def more(self, now: float) -> float:
+        """Seconds until the oldest of what counts does so no more; 0 when nothing counts."""
+        return self._grants[0][0] - now if self.used(now) else 0.0
 
     def add(self, now: float) -> None:
         """Count one, whether there is room or not."""

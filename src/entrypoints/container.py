@@ -62,11 +62,13 @@ from ports.mailer import Mailer
 from ports.outside import OutsideCounts
 from ports.persistence import Persistence
 from ports.quota import Quota
+from ports.rate_limit import RateLimit
 from ports.task_queue import TaskQueue
 from ports.weather import WeatherProvider
 
 CACHE_PREFIX = "crossdock:cache:1:"  # another number when entries of before would be misread
 QUOTA_PREFIX = "crossdock:quota:1:"
+RATE_LIMIT_PREFIX = "crossdock:rate-limit:1:"
 TASKS_WAITING_MOST = 10_000  # some 15 MB; beyond, tasks wait in their rows alone
 TOPICS = tuple(sorted({event.topic for event in EVENT_TYPES}))
 
@@ -231,6 +233,21 @@ def _redis_quota(settings: Settings, redis: Any, clock: Clock, api: str, rate: R
 
     key = f"{settings.event_broker.topic_prefix}{QUOTA_PREFIX}{api}"
     return RedisQuota(redis, key, rate.count, _quota_seconds(rate), clock=clock)
+
+
+def _memory_rate_limit(settings: Settings, clock: Clock) -> RateLimit | None:
+    from adapters.rate_limit.memory import MemoryRateLimit
+
+    rate = settings.server.rate_limit
+    return None if rate is None else MemoryRateLimit(rate.count, rate.seconds, clock=clock)
+
+
+def _redis_rate_limit(settings: Settings, redis: Any, clock: Clock) -> RateLimit | None:
+    from adapters.rate_limit.redis import RedisRateLimit
+
+    rate = settings.server.rate_limit
+    prefix = f"{settings.event_broker.topic_prefix}{RATE_LIMIT_PREFIX}"
+    return None if rate is None else RedisRateLimit(redis, prefix, rate.count, rate.seconds, clock=clock)
 
 
 def _quota_seconds(rate: Rate) -> float:
@@ -456,6 +473,13 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Factory(_memory_quota, clock),
         redis=providers.Factory(_redis_quota, settings, redis, clock),
         memcached=providers.Factory(_memory_quota, clock),  # Memcached cannot count a moving window
+    )
+    rate_limit = _by_backend(
+        "cache",
+        settings,
+        memory=providers.Singleton(_memory_rate_limit, settings, clock),
+        redis=providers.Singleton(_redis_rate_limit, settings, redis, clock),
+        memcached=providers.Singleton(_memory_rate_limit, settings, clock),
     )
     mailer = _by_backend(
         "mailer",

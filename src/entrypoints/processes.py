@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from entrypoints.container import Container, build, migrate_database
+from entrypoints.edge import edge_options
 from entrypoints.ending import end_at_the_latest
 from entrypoints.observability import configure_logging
 from entrypoints.roles import Role, check
@@ -110,6 +111,7 @@ async def _answer(
         topic_prefix=settings.event_broker.topic_prefix,
         partitions=settings.event_broker.partitions,
         docs_client=_docs_client(settings),
+        edge=edge_options(container),
     )
     async with started(container, role), pipeline(container, role):
         spare_the_collector()

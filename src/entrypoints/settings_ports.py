@@ -6,6 +6,7 @@ A new backend is one class here and its name in the union of its port in `entryp
 import re
 import ssl
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -743,9 +744,22 @@ class OidcIdentity(Part):
 # --- the process ------------------------------------------------------------------------------------------------------
 
 
-def _no_limit_yet(value: str) -> str:
-    if value:
-        raise Refused("is not part of this release")
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for each in value:
+        try:
+            ip_network(each)
+        except ValueError:
+            raise Refused("names something that is no address and no network") from None
+    return value
+
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for each in value:
+        if each != "*" and not _ORIGIN.fullmatch(each):
+            raise Refused("names something that no browser sends as Origin")
     return value
 
 
@@ -770,10 +784,43 @@ class ServerSettings(Part):
         AfterValidator(_visible),
     ] = None
     rate_limit: Annotated[
-        str,
-        Variable("CROSSDOCK_RATE_LIMIT", "requests that each caller may make", "empty (off)"),
-        AfterValidator(_no_limit_yet),
-    ] = ""
+        Rate | None,
+        Variable(
+            "CROSSDOCK_RATE_LIMIT",
+            "requests that each caller may make; empty is off",
+            "N/second, N/minute, N/hour, N/day",
+        ),
+        BeforeValidator(rate),
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Variable(
+            "CROSSDOCK_TRUSTED_PROXIES",
+            "whose X-Forwarded-For is believed; without, a caller is the other end of the connection",
+            "addresses and networks, separated by commas",
+        ),
+        BeforeValidator(_listed),
+        AfterValidator(_networks),
+    ] = ()
+    max_in_flight: Annotated[
+        int,
+        Variable(
+            "CROSSDOCK_MAX_IN_FLIGHT",
+            "requests that a process works on at once; beyond, they are refused at once",
+            "1 to 1000000",
+        ),
+        Field(ge=1, le=1_000_000),
+    ] = 1000
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Variable(
+            "CROSSDOCK_CORS_ORIGINS",
+            "the sites whose pages may call this API from a browser; without, none but our own",
+            "origins as browsers send them (https://app.example.com), separated by commas; * is every site",
+        ),
+        BeforeValidator(_listed),
+        AfterValidator(_origins),
+    ] = ()
     grace: Annotated[
         float, Variable("CROSSDOCK_GRACE", "seconds to drain after SIGTERM", "0 to 3600"), Field(ge=0, le=3600)
     ] = 10.0

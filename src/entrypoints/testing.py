@@ -22,6 +22,7 @@ from fastapi import APIRouter, FastAPI
 from domain.model.events import Event
 from domain.model.tasks import TASK_TYPES, Task
 from entrypoints.container import TOPICS, Container, build, manual_clock
+from entrypoints.edge import edge_options
 from entrypoints.settings import Settings
 from entrypoints.startup import started
 from entrypoints.web.app import create_app
@@ -168,7 +169,12 @@ async def crossdock(
     container.clock.override(clock)
     if configure is not None:
         configure(container)
-    app = create_app(container, operator_token=OPERATOR_TOKEN, weather_ttl=container.settings().weather.ttl)
+    app = create_app(
+        container,
+        operator_token=OPERATOR_TOKEN,
+        weather_ttl=container.settings().weather.ttl,
+        edge=edge_options(container),
+    )
     for router in routers:
         app.include_router(router)
     transport = httpx.ASGITransport(app=app)

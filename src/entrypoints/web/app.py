@@ -4,6 +4,7 @@ import secrets
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from entrypoints.asyncapi import describe_events
 from entrypoints.web import (
@@ -20,16 +21,23 @@ from entrypoints.web import (
     weather,
 )
 from entrypoints.web.access_log import log_access
+from entrypoints.web.callers import Callers
 from entrypoints.web.dependencies import Container
+from entrypoints.web.edge_options import EdgeOptions
 from entrypoints.web.errors import install_error_handlers
 from entrypoints.web.idempotency import KeysInUse
 from entrypoints.web.metrics import RequestMetrics
 from entrypoints.web.middleware import Edge
 from entrypoints.web.openapi import describe
+from entrypoints.web.openapi_headers import HEADERS
 from entrypoints.web.operator_access import OperatorAccess
 from entrypoints.web.orders import NewOrder
+from entrypoints.web.rate_limits import RateLimits
 from entrypoints.web.security import protection
 from entrypoints.web.users import NewUser
+
+CORS_SECONDS = 600  # that a browser remembers what it was told about another site
+EXPOSED = tuple(sorted({*HEADERS, "ETag", "Idempotency-Replayed"}))  # what pages of other sites may read of an answer
 
 # In the order of how often they are asked for: routes are tried one after the other.
 _ROUTERS = (
@@ -56,6 +64,7 @@ def create_app(
     partitions: int = 12,
     docs_client: docs.DocsClient | None = None,
     telemetry: bool = False,
+    edge: EdgeOptions = EdgeOptions(),  # noqa: B008 - it is frozen
 ) -> FastAPI:
     """The application over ``container``, whose parts the serving process has started and will stop.
 
@@ -63,7 +72,8 @@ def create_app(
     ``weather_ttl`` is how many seconds the weather is fresh; ``topic_prefix`` and ``partitions`` are those of the event
     broker, for the document about it; as ``docs_client`` the page of the API signs people in. To drain, set
     ``app.state.draining``: readiness turns red and requests are served on. ``telemetry`` lets FastAPI write
-    OpenTelemetry of its own; without it, requests are spared the question whether anybody listens.
+    OpenTelemetry of its own; without it, requests are spared the question whether anybody listens. ``edge`` bounds what
+    callers may do.
     """
     app = FastAPI(
         title="Crossdock",
@@ -97,5 +107,24 @@ def create_app(
         bodies=[NewUser, NewOrder],
         protection=protection(app.routes) if identity.wants_tokens else None,
     )
-    app.add_middleware(Edge, pace=container.pace(), observers=(app.state.request_metrics, log_access))
+    # From the inside to the outside.
+    if edge.rate_limit is not None:
+        callers = Callers(app.state.identity, edge.trusted_proxies)
+        app.add_middleware(RateLimits, limit=edge.rate_limit, callers=callers)
+    if edge.cors_origins:
+        # Any method and header: what is refused is refused by the route, with a problem, and not by the browser.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=edge.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+            max_age=CORS_SECONDS,
+        )
+    app.add_middleware(
+        Edge,
+        pace=container.pace(),
+        observers=(app.state.request_metrics, log_access),
+        in_flight_most=edge.in_flight_most,
+    )
     return app

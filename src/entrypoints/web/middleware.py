@@ -11,10 +11,12 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from domain.delivery.pace import Pace
 from entrypoints.web.bodies import BODY_MOST, content_too_large
-from entrypoints.web.errors import REQUEST_ID, Problem
+from entrypoints.web.edge_options import IN_FLIGHT_MOST, PROBES
+from entrypoints.web.errors import REQUEST_ID, Problem, retry_after
 
 Observer = Callable[[Scope, int, float], None]  # told of each request: its scope, the status, the seconds it took
 
+OVERLOADED_RETRY_AFTER = 1  # seconds: it passes as soon as some are done
 CLIENT_GONE = 499  # nginx's number for a request that got no answer because nobody waited for it any more
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
@@ -41,8 +43,11 @@ class Edge:
     the request id and the headers like any other answer.
     """
 
-    def __init__(self, app: ASGIApp, *, pace: Pace, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, pace: Pace, observers: Sequence[Observer] = (), in_flight_most: int = IN_FLIGHT_MOST
+    ) -> None:
         self._app = app
+        self._in_flight_most = in_flight_most
         self._pace = pace
         self._observers = observers
 
@@ -72,7 +77,9 @@ class Edge:
         tokens = bind_contextvars(request_id=scope[REQUEST_ID])
         self._pace.in_flight += 1
         try:
-            if too_large:
+            if self._pace.in_flight > self._in_flight_most and scope["path"] not in PROBES:
+                await _overloaded().response(scope)(scope, receive, edge_send)
+            elif too_large:
                 await content_too_large().response(scope)(scope, receive, edge_send)
             else:
                 await self._app(inner, receive, edge_send)
@@ -88,6 +95,11 @@ class Edge:
             for observe in self._observers:
                 observe(inner, status or CLIENT_GONE, (ended if ended > started else time.perf_counter()) - started)
             reset_contextvars(**tokens)
+
+
+def _overloaded() -> Problem:
+    detail = "As many requests are worked on as this process takes. Nothing was done for this one."
+    return Problem("overloaded", detail, headers=retry_after(None, otherwise=OVERLOADED_RETRY_AFTER))
 
 
 def _look(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool]:

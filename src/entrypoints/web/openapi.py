@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypedDict
 
+from entrypoints.web.edge_options import PROBES
 from entrypoints.web.openapi_examples import EXAMPLES, problem_example
 from entrypoints.web.openapi_headers import HEADERS, header, on_problem
 from entrypoints.web.problem_types import PROBLEM_TYPES
@@ -24,10 +25,12 @@ TAGS = [
     {"name": "operator", "description": "The desk of what could not be delivered. Wants the operator's token."},
 ]
 
+_RATE_LIMIT = {name: header(name) for name in ("RateLimit", "RateLimit-Policy")}
 _PROBLEM_SCHEMA = {"$ref": _REF.format(model="ProblemDocument")}
 
 # What may become of any request, and of any that has a body.
 _ALWAYS = ("malformed-request", "internal-error")
+BOUNDED = ("rate-limited", "overloaded")  # of all but probes
 _WITH_BODY = ("malformed-json", "request-timeout", "content-too-large", "unsupported-media-type", "invalid-request")
 
 
@@ -140,7 +143,9 @@ def describe(app: FastAPI, *, bodies: Sequence[type[BaseModel]], protection: Pro
                 license_info={"name": "MIT", "identifier": "MIT"},
             )
             _add_components(document, bodies)
-            for operation in _operations(document):
+            for path, operation in _operations(document):
+                if path not in PROBES:
+                    _may_answer(operation, BOUNDED)
                 _complete(operation)
                 if protection is not None:
                     _protect(operation, protection)
@@ -154,15 +159,16 @@ def describe(app: FastAPI, *, bodies: Sequence[type[BaseModel]], protection: Pro
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for item in document["paths"].values():
-        yield from item.values()
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            yield path, operation
 
 
 def _named(document: dict[str, Any]) -> set[str]:
     """The codes of all problems that have an example somewhere."""
     of_components = document["components"]["responses"].values()
-    of_operations = (response for each in _operations(document) for response in each["responses"].values())
+    of_operations = (response for _, each in _operations(document) for response in each["responses"].values())
     contents = (response.get("content", {}).get(_PROBLEM, {}) for response in (*of_components, *of_operations))
     return {code for content in contents for code in content.get("examples", ())}
 
@@ -196,8 +202,9 @@ def _complete(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _never_null(parameter["schema"])
     responses = operation["responses"]
+    counted = _RATE_LIMIT if "429" in responses else {}
     for response in responses.values():
-        response["headers"] = {**response.get("headers", {}), **_everywhere()}
+        response["headers"] = {**response.get("headers", {}), **_everywhere(), **counted}
     responses["default"] = {"$ref": "#/components/responses/Problem"}
 
 
@@ -218,11 +225,16 @@ def _protect(operation: dict[str, Any], protection: Protection) -> None:
     if scopes is None:
         return
     operation["security"] = [*operation.get("security", ()), {protection.name: list(scopes)}]
+    _may_answer(operation, protection.problems)
+    _complete(operation)
+
+
+def _may_answer(operation: dict[str, Any], codes: Sequence[str]) -> None:
+    """Name further problems."""
     responses = operation["responses"]
-    for status, refusal in problems(*protection.problems).items():
+    for status, refusal in problems(*codes).items():
         known = responses.get(str(status))
         responses[str(status)] = refusal if known is None else _both(known, refusal)
-    _complete(operation)
 
 
 def _both(known: dict[str, Any], refusal: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,15 @@ HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string", "format": "uri-reference"},
     },
+    "RateLimit": {
+        "description": "Where requests are limited: how many more this caller may send now (`r`), and the seconds "
+        "until the oldest of those that count does so no more (`t`); draft-ietf-httpapi-ratelimit-headers.",
+        "schema": {"type": "string", "examples": ['"caller";r=99;t=1']},
+    },
+    "RateLimit-Policy": {
+        "description": "Where requests are limited: how many a caller may send (`q`) in any so many seconds (`w`).",
+        "schema": {"type": "string", "examples": ['"caller";q=100;w=1']},
+    },
     "Retry-After": {
         "description": "Seconds to wait before the request is sent again.",
         "schema": {"type": "integer", "minimum": 1},
@@ -45,6 +54,7 @@ _ON_PROBLEMS = {
     "identity-unavailable": ("Retry-After",),
     "insufficient-scope": ("WWW-Authenticate",),
     "invalid-token": ("WWW-Authenticate",),
+    "overloaded": ("Retry-After",),
     "rate-limited": ("Retry-After",),
     "storage-unavailable": ("Retry-After",),
     "weather-unavailable": ("Retry-After",),

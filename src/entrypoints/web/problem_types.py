@@ -175,7 +175,7 @@ _ALL = (
         429,
         "Too many requests",
         "This caller has sent more requests than it is allowed in this time.",
-        "Wait for as many seconds as Retry-After says.",
+        "Wait for as many seconds as Retry-After says. RateLimit in each answer says how many requests are left.",
     ),
     ProblemType(
         "internal-error",
@@ -197,6 +197,13 @@ _ALL = (
         "The service cannot take requests now",
         "It is draining before its end, or its storage is out of reach. “checks” says which.",
         "Send requests to another instance, or wait.",
+    ),
+    ProblemType(
+        "overloaded",
+        503,
+        "Too much is going on",
+        "As many requests are worked on at this moment as one process takes. Nothing was done for this one.",
+        "Send the request again after as many seconds as Retry-After says, or to another instance.",
     ),
     ProblemType(
         "storage-unavailable",

@@ -170,7 +170,7 @@ ADDITIONS: dict[str, Change] = {
         {"name": "status", "in": "query", "schema": {"type": "string"}}
     ),
     "a refusal": lambda new: operation(new, "/users/{id}", "get")["responses"].update(
-        {"429": {"description": "Slow."}}
+        {"451": {"description": "Slow."}}
     ),
     "a narrower answer": lambda new: schemas(new)["WeatherDocument"]["properties"]["humidity_percent"].update(
         maximum=100

@@ -83,16 +83,28 @@ def test_a_backend_is_chosen_by_one_variable(port: str, variable: str, value: st
     assert type(getattr(settings, port)) is chosen
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "allowed"),
-    [
-        ("CROSSDOCK_RATE_LIMIT", "100/second", "empty (off)"),
-    ],
-)
-def test_what_is_not_part_of_this_release_is_refused_by_that_name(variable: str, value: str, allowed: str) -> None:
-    problems = refused(**{variable: value})
+def test_callers_are_bounded_as_it_is_said() -> None:
+    server = Settings.load(
+        {
+            "CROSSDOCK_RATE_LIMIT": "100/second",
+            "CROSSDOCK_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+            "CROSSDOCK_MAX_IN_FLIGHT": "50",
+            "CROSSDOCK_CORS_ORIGINS": "https://app.example.com,http://localhost:5173",
+        },
+        None,
+    ).server
 
-    assert problems == (Problem(variable, f"'{value}' is not part of this release", allowed),)
+    assert server.rate_limit == Rate(100, 1)
+    assert server.trusted_proxies == ("10.0.0.0/8", "::1")
+    assert server.max_in_flight == 50
+    assert server.cors_origins == ("https://app.example.com", "http://localhost:5173")
+
+
+def test_without_a_word_nobody_is_limited_and_nobody_believed() -> None:
+    server = Settings.load({"CROSSDOCK_RATE_LIMIT": ""}, None).server
+
+    assert (server.rate_limit, server.trusted_proxies, server.cors_origins) == (None, (), ())
+    assert server.max_in_flight == 1000
 
 
 @pytest.mark.parametrize(
@@ -125,6 +137,14 @@ def test_what_is_not_part_of_this_release_is_refused_by_that_name(variable: str,
         ("CROSSDOCK_WEATHER", ","),
         ("CROSSDOCK_WEATHER_TTL", "0"),
         ("CROSSDOCK_WEATHER_STALE", "-1"),
+        ("CROSSDOCK_RATE_LIMIT", "100"),
+        ("CROSSDOCK_RATE_LIMIT", "0/second"),
+        ("CROSSDOCK_TRUSTED_PROXIES", "proxy.example.com"),
+        ("CROSSDOCK_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("CROSSDOCK_MAX_IN_FLIGHT", "0"),
+        ("CROSSDOCK_CORS_ORIGINS", "app.example.com"),
+        ("CROSSDOCK_CORS_ORIGINS", "https://app.example.com/"),
+        ("CROSSDOCK_CORS_ORIGINS", "null"),
         ("CROSSDOCK_WEATHER_QUOTA", "60"),
         ("CROSSDOCK_WEATHER_QUOTA", "0/minute"),
         ("CROSSDOCK_WEATHER_QUOTA", "60/fortnight"),
