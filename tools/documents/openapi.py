@@ -115,7 +115,8 @@ class _Operation:
             yield from self._content(self._responses, before, after, at)
             yield from self._headers(before.get("headers", {}), after.get("headers", {}), at)
         for status in sorted(new.keys() - old.keys()):
-            if status.startswith(("2", "3")):  # whoever calls reads those; refusals may be added
+            # Whoever calls reads those; refusals may be added, and so may 304, which only those get who ask for it.
+            if status.startswith(("2", "3")) and status != "304":
                 yield f"{self._name}, {status}: is a new success"
 
     def _headers(self, old: Document, new: Document, at: str) -> Iterator[str]:

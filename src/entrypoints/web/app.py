@@ -37,7 +37,7 @@ from entrypoints.web.security import protection
 from entrypoints.web.users import NewUser
 
 CORS_SECONDS = 600  # that a browser remembers what it was told about another site
-EXPOSED = tuple(sorted({*HEADERS, "ETag", "Idempotency-Replayed"}))  # what pages of other sites may read of an answer
+EXPOSED = tuple(sorted({*HEADERS, "Idempotency-Replayed"}))  # what pages of other sites may read of an answer
 
 # In the order of how often they are asked for: routes are tried one after the other.
 _ROUTERS = (

@@ -74,7 +74,7 @@ def _is_json(content_type: str) -> bool:
     if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
         return False
     charset = parameters.partition("charset=")[2].partition(";")[0].strip().strip('"')
-    return charset in {"", "utf-8"}
+    return charset in {"", "utf-8", "utf8"}
 
 
 def _refusal(error: ValidationError, body: bytes) -> Problem:

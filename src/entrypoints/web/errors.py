@@ -197,6 +197,8 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(_methods_at(request))}
+        if request.method == "OPTIONS":  # what may be done here is what it asks
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
     if status == HTTPStatus.NOT_FOUND and (slashed := _with_last_slash(request)):
         return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": slashed})
     return Problem(code, PROBLEM_TYPES[code].cause, headers=headers).response(request.scope)
@@ -216,7 +218,7 @@ def _methods_at(request: Request) -> list[str]:
     for route in request.app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             methods |= route.methods or set()
-    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+    return sorted(methods | ({"HEAD", "OPTIONS"} if "GET" in methods else {"OPTIONS"}))
 
 
 def install_error_handlers(app: FastAPI) -> None:

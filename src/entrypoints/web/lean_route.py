@@ -8,6 +8,10 @@ from fastapi import Request, Response
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from starlette.routing import request_response
+from starlette.types import ASGIApp
+
+from entrypoints.web.edge_options import PROBES
+from entrypoints.web.reading import only_json
 
 # Gives an endpoint one of its parameters.
 Source = Callable[[Request], Awaitable[Any]]
@@ -18,20 +22,26 @@ class LeanRoute(APIRoute):
 
     Solving the dependencies of a request costs more than all of the rest of a quick one, although ours only look things
     up in the container. When each parameter of an endpoint is the request, a text from the path or such a look-up, it
-    is called with them at once; any other endpoint is served by FastAPI as always. The documents are the same.
+    is called with them at once; any other endpoint is served by FastAPI as always. The documents are the same. Whoever
+    does not take JSON is refused first.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
         sources = _sources_of(endpoint, set(self.param_convertors))
-        if sources is None or self.dependencies:
-            return
+        self.is_lean = sources is not None and not self.dependencies
+        if sources is not None and self.is_lean:
+            self.app = _calling(endpoint, sources)
+        if path not in PROBES:
+            self.app = only_json(self.app)
 
-        async def answer(request: Request) -> Response:
-            response: Response = await endpoint(**{name: await source(request) for name, source in sources.items()})
-            return response
 
-        self.app = request_response(answer)
+def _calling(endpoint: Callable[..., Any], sources: dict[str, Source]) -> ASGIApp:
+    async def answer(request: Request) -> Response:
+        response: Response = await endpoint(**{name: await source(request) for name, source in sources.items()})
+        return response
+
+    return request_response(answer)
 
 
 def _sources_of(endpoint: Callable[..., Any], in_path: set[str]) -> dict[str, Source] | None:

@@ -65,7 +65,7 @@ class Edge:
             nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _headers(message.get("headers", ()), request_id)
+                message["headers"] = completed(message.get("headers", ()), request_id)
             else:
                 if is_head and message["type"] == "http.response.body":
                     message["body"] = b""
@@ -121,7 +121,8 @@ def _new_id() -> bytes:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}".encode()
 
 
-def _headers(given: Iterable[tuple[bytes, bytes]], request_id: bytes) -> list[tuple[bytes, bytes]]:
+def completed(given: Iterable[tuple[bytes, bytes]], request_id: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with those that every answer has."""
     headers = list(given)
     names = {name for name, _ in headers}
     headers.extend(header for header in _UNLESS_SET if header[0] not in names)

@@ -30,8 +30,22 @@ _PROBLEM_SCHEMA = {"$ref": _REF.format(model="ProblemDocument")}
 
 # What may become of any request, and of any that has a body.
 _ALWAYS = ("malformed-request", "internal-error")
+NEGOTIATED = frozenset({"users", "orders", "weather"})  # tags of the routes that look at Accept
 BOUNDED = ("rate-limited", "overloaded")  # of all but probes
 _WITH_BODY = ("malformed-json", "request-timeout", "content-too-large", "unsupported-media-type", "invalid-request")
+
+
+# What such a route takes besides (``openapi_extra``).
+IF_NONE_MATCH = {
+    "parameters": [
+        {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "The `ETag` of what the caller has: 304 while it is still so.",
+            "schema": {"type": "string", "examples": ['"5f0f6fd0f7c0fd2e8f2a2b1c"']},
+        }
+    ]
+}
 
 
 class ProblemError(TypedDict):
@@ -100,6 +114,12 @@ def answered(
     return {status: {**response, "links": dict(links)} if links else response}
 
 
+def tagged_answer(what: str) -> dict[int | str, dict[str, Any]]:
+    """A success that `entrypoints.web.reading.tagged` gives, and the answer to those who have it already."""
+    unchanged = {"description": "It is what `If-None-Match` says.", "headers": {"ETag": header("ETag")}}
+    return {**answered(what, "ETag"), 304: unchanged}
+
+
 def created(what: str, links: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
     """A 201 whose Location says where the new thing is, to a request that may have an Idempotency-Key."""
     return answered(what, "Location", "Idempotency-Replayed", status=201, links=links)
@@ -146,6 +166,8 @@ def describe(app: FastAPI, *, bodies: Sequence[type[BaseModel]], protection: Pro
             for path, operation in _operations(document):
                 if path not in PROBES:
                     _may_answer(operation, BOUNDED)
+                if NEGOTIATED.intersection(operation["tags"]):
+                    _may_answer(operation, ["not-acceptable"])
                 _complete(operation)
                 if protection is not None:
                     _protect(operation, protection)

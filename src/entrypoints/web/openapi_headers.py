@@ -11,6 +11,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string", "examples": ["no-store", "max-age=600"]},
     },
+    "ETag": {
+        "description": "The tag of just this content, for `If-None-Match`.",
+        "required": True,
+        "schema": {"type": "string", "examples": ['"5f0f6fd0f7c0fd2e8f2a2b1c"']},
+    },
     "Idempotency-Replayed": {
         "description": "`true`: an earlier request with the same Idempotency-Key was given this answer.",
         "schema": {"type": "string", "enum": ["true"]},

@@ -19,7 +19,17 @@ from entrypoints.web.errors import invalid_request
 from entrypoints.web.fields import STRICT, Amount, GivenAmount, Id, Instant, OneLine, Total, id_from_path, to_json
 from entrypoints.web.idempotency import PARAMETER, PROBLEMS, answer_created, created_once, key_of
 from entrypoints.web.lean_route import LeanRoute
-from entrypoints.web.openapi import Page, answered, created, link, problems, request_body
+from entrypoints.web.openapi import (
+    IF_NONE_MATCH,
+    Page,
+    answered,
+    created,
+    link,
+    problems,
+    request_body,
+    tagged_answer,
+)
+from entrypoints.web.reading import tagged
 from entrypoints.web.security import OrdersReader, OrdersWriter
 
 PRICE_TEXT_MOST = 32
@@ -166,14 +176,15 @@ def _placed(order: Order) -> tuple[OrderDocument, str]:
     "/orders/{id}",
     operation_id="getOrder",
     response_model=OrderDocument,
-    responses=problems("order-not-found", "storage-unavailable"),
+    responses={**tagged_answer("The order."), **problems("order-not-found", "storage-unavailable")},
+    openapi_extra=IF_NONE_MATCH,
 )
-async def get_order(caller: OrdersReader, id: Id, get: GetOrder) -> Response:
+async def get_order(caller: OrdersReader, request: Request, id: Id, get: GetOrder) -> Response:
     """Look up an order. An id that is no UUID belongs to no order: 404 as well."""
     known = id_from_path(id)
     if known is None:
         raise OrderNotFound
-    return Response(to_json(order_document(await get(known, caller))), media_type="application/json")
+    return tagged(request, to_json(order_document(await get(known, caller))))
 
 
 @router.get(

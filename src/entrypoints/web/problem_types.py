@@ -101,6 +101,13 @@ _ALL = (
         "The Allow header of the answer lists the methods.",
     ),
     ProblemType(
+        "not-acceptable",
+        406,
+        "There is no such representation",
+        "The Accept header of the request leaves application/json out, and this resource has nothing else.",
+        "Send “Accept: application/json”, or no Accept at all.",
+    ),
+    ProblemType(
         "email-already-registered",
         409,
         "The address is taken",

@@ -7,10 +7,13 @@ from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from entrypoints.web.bodies import BODY_SECONDS
 from entrypoints.web.errors import REQUEST_ID, Problem
+from entrypoints.web.middleware import completed
 
 HEAD_MOST = 128 * 1024  # bytes of request line and headers: a token that is far too large is refused as a token
 HEAD_SECONDS = 20.0  # from the first byte, or from the connection, to the end of the headers
+MESSAGE_SECONDS = BODY_SECONDS + 5  # from its headers to its end, also of a body that nobody reads
 
 _END_OF_HEAD = b"\r\n\r\n"
 _log = logging.getLogger("crossdock.http")
@@ -27,6 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _tail = b""  # the last of them: the end of the head may come in pieces
     _in_head = True
     _patience: asyncio.TimerHandle | None = None
+    _body_patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -34,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_waiting_for_body()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -48,6 +53,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head and self._patience is None:
             self._wait_for_head()  # most heads come in one piece and need no clock
+        if not self._in_head and self._body_patience is None:
+            # Whoever reads the body has a clock of its own, and refuses. An answer that does not want it leaves nobody
+            # to read it, and each byte of it starts the server's clock of idle connections anew.
+            self._body_patience = self.loop.call_later(MESSAGE_SECONDS, self.transport.close)
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
@@ -56,6 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_head = True
+        self._stop_waiting_for_body()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - told as a problem document
@@ -68,6 +78,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _stop_waiting_for_body(self) -> None:
+        if self._body_patience is not None:
+            self._body_patience.cancel()
+            self._body_patience = None
 
     def _lose_patience(self) -> None:
         if self._head:
@@ -83,7 +98,8 @@ class BoundedProtocol(HttpToolsProtocol):
         _log.warning("connection refused: %s", detail, extra={"request_id": request_id})
         status = HTTPStatus(answer.status_code)
         head = [f"HTTP/1.1 {status} {status.phrase}\r\n".encode(), b"connection: close\r\n"]
-        head += [name + b": " + value + b"\r\n" for name, value in answer.raw_headers]
-        head += [b"x-request-id: ", request_id.encode(), b"\r\n\r\n"]
+        headers = completed(answer.raw_headers, request_id.encode())
+        head += [name + b": " + value + b"\r\n" for name, value in headers]
+        head.append(b"\r\n")
         self.transport.write(b"".join(head) + bytes(answer.body))
         self.transport.close()

@@ -18,7 +18,8 @@ from entrypoints.web.dependencies import GetUser, RegisterUser, after_answer
 from entrypoints.web.fields import STRICT, Id, Instant, OneLine, id_from_path, to_json
 from entrypoints.web.idempotency import PARAMETER, PROBLEMS, answer_created, created_once, key_of
 from entrypoints.web.lean_route import LeanRoute
-from entrypoints.web.openapi import created, link, problems, request_body
+from entrypoints.web.openapi import IF_NONE_MATCH, created, link, problems, request_body, tagged_answer
+from entrypoints.web.reading import tagged
 from entrypoints.web.security import UsersReader, UsersWriter
 
 _ORDER = {"currency": "EUR", "lines": [{"sku": "apple", "quantity": 2, "unit_price": "9.90"}]}
@@ -114,11 +115,12 @@ def _registered(user: User) -> tuple[UserDocument, str]:
     "/users/{id}",
     operation_id="getUser",
     response_model=UserDocument,
-    responses=problems("user-not-found", "storage-unavailable"),
+    responses={**tagged_answer("The user."), **problems("user-not-found", "storage-unavailable")},
+    openapi_extra=IF_NONE_MATCH,
 )
-async def get_user(caller: UsersReader, id: Id, get: GetUser) -> Response:
+async def get_user(caller: UsersReader, request: Request, id: Id, get: GetUser) -> Response:
     """Look up a user. An id that is no UUID belongs to nobody: 404 as well."""
     known = id_from_path(id)
     if known is None:
         raise UserNotFound
-    return Response(to_json(user_document(await get(known, caller))), media_type="application/json")
+    return tagged(request, to_json(user_document(await get(known, caller))))

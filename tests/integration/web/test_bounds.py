@@ -12,6 +12,7 @@ import uvicorn
 from adapters.clock import SystemClock
 from adapters.rate_limit.memory import MemoryRateLimit
 from entrypoints.server import Server
+from entrypoints.web import bodies
 from entrypoints.web.app import create_app
 from entrypoints.web.edge_options import EdgeOptions
 from entrypoints.web.protocol import BoundedProtocol
@@ -77,6 +78,45 @@ async def test_a_caller_that_asks_too_often_is_told_so_on_every_connection(servi
             assert 1 <= int(headers["retry-after"]) <= 60
     assert (probe, "ratelimit" in told) == (200, False)
     assert forged == 429
+
+
+async def test_a_body_that_does_not_come_is_a_problem(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
+    async with serving(EdgeOptions()) as port:
+        status, headers, body = await answer_to(port, DRIBBLE)
+
+    assert (status, json.loads(body)["code"]) == (408, "request-timeout")
+    assert headers["connection"] == "close"
+
+
+async def test_a_body_without_end_is_a_problem(serving: Serving) -> None:
+    start = b"POST /orders/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(EdgeOptions()) as port:
+        status, headers, body = await answer_to(
+            port, start + b"10000\r\n" + b" " * 0x10000 + b"\r\n" + b"50000\r\n" + b" " * 0x40000
+        )
+
+    assert (status, json.loads(body)["code"]) == (413, "content-too-large")
+    assert headers["connection"] == "close"
+
+
+async def test_reading_over_a_socket_is_as_it_is_said(serving: Serving) -> None:
+    body = b'{"email": "ann@example.com"}'
+    post = b"POST /register-user/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    post += b"Content-Type: application/json; charset=UTF-8\r\nContent-Length: %d\r\n\r\n"
+    async with serving(EdgeOptions()) as port:
+        _, created, _ = await answer_to(port, post % len(body) + body)
+        path = created["location"]
+        _, first, whole = await answer_to(port, get(path))
+        unchanged, again, nothing = await answer_to(port, get(path, f"If-None-Match: {first['etag']}"))
+        headed, head, no_body = await answer_to(port, get(path).replace(b"GET", b"HEAD", 1))
+        options, allowed, _ = await answer_to(port, get(path).replace(b"GET", b"OPTIONS", 1))
+        everything, _, _ = await answer_to(port, get("*").replace(b"GET", b"OPTIONS", 1))
+
+    assert (unchanged, again["etag"], nothing) == (304, first["etag"], b"")
+    assert (headed, no_body, head["content-length"]) == (200, b"", str(len(whole)))
+    assert (options, allowed["allow"]) == (204, "get, head, options")
+    assert everything < 500
 
 
 async def test_many_that_dribble_keep_nobody_out(serving: Serving) -> None:

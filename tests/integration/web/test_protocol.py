@@ -118,6 +118,51 @@ async def test_a_head_that_dribbles_is_refused_when_its_time_is_over(
     assert problem_in(answer) == ("HTTP/1.1 408 Request Timeout", "request-timeout")
 
 
+@pytest.mark.parametrize("path", [b"/nothing", b"/size"])
+async def test_a_body_that_dribbles_does_not_keep_its_connection_for_ever(
+    port: int, monkeypatch: pytest.MonkeyPatch, path: bytes
+) -> None:
+    """Also one that nobody reads: each byte of it would start the clock of idle connections anew."""
+    monkeypatch.setattr(protocol, "MESSAGE_SECONDS", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST %s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" % path)
+
+    async def dribble() -> None:
+        while not writer.is_closing():
+            writer.write(b"1\r\nx\r\n")
+            await asyncio.sleep(0.01)
+
+    dribbling = asyncio.create_task(dribble())
+    try:
+        async with asyncio.timeout(10):
+            while await reader.read(65_536):
+                pass
+    except ConnectionError:
+        pass
+    finally:
+        dribbling.cancel()
+        writer.close()
+
+
+async def test_a_connection_is_kept_after_a_body_that_came_in_time(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MESSAGE_SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(3):
+        writer.write(b"POST /size HTTP/1.1\r\nContent-Length: 2\r\n\r\nx")
+        await writer.drain()
+        writer.write(b"x")
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n2"), 10)).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(0.1)
+    writer.close()
+
+
+async def test_what_is_refused_before_there_is_a_request_tells_browsers_to_be_careful_too(port: int) -> None:
+    head, _, _ = (await answer_to(port, b"hello\r\n\r\n")).partition(b"\r\n\r\n")
+
+    for name in (b"x-content-type-options", b"content-security-policy", b"referrer-policy", b"cache-control"):
+        assert head.count(b"\r\n" + name + b": ") == 1
+
+
 async def test_a_connection_that_asks_for_nothing_is_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
 

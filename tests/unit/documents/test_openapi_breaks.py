@@ -172,6 +172,9 @@ ADDITIONS: dict[str, Change] = {
     "a refusal": lambda new: operation(new, "/users/{id}", "get")["responses"].update(
         {"451": {"description": "Slow."}}
     ),
+    "an answer for those who have it already": lambda new: operation(new, "/operator/api/status", "get")[
+        "responses"
+    ].update({"304": {"description": "Unchanged."}}),
     "a narrower answer": lambda new: schemas(new)["WeatherDocument"]["properties"]["humidity_percent"].update(
         maximum=100
     ),

@@ -64,7 +64,7 @@ def test_the_document_names_problems_where_they_happen_and_no_foreign_errors(app
     document = app.openapi()
 
     create = document["paths"]["/orders/"]["post"]["responses"]
-    assert set(create) == {"201", "400", "408", "409", "413", "415", "422", "429", "500", "503", "default"}
+    assert set(create) == {"201", "400", "406", "408", "409", "413", "415", "422", "429", "500", "503", "default"}
     assert set(create["422"]["content"]) == {"application/problem+json"}
     assert "HTTPValidationError" not in document["components"]["schemas"]
     named = set(
@@ -91,6 +91,10 @@ def test_every_answer_has_its_headers_and_every_problem_an_example(app: FastAPI)
     assert {"Retry-After", "RateLimit"} <= set(document["paths"]["/orders/"]["post"]["responses"]["429"]["headers"])
     assert "429" not in document["paths"]["/livez"]["get"]["responses"]
     assert "Location" in document["paths"]["/orders/"]["post"]["responses"]["201"]["headers"]
+    for path in ("/orders/{id}", "/users/{id}"):
+        read = document["paths"][path]["get"]
+        assert all("ETag" in read["responses"][status]["headers"] for status in ("200", "304"))
+        assert "If-None-Match" in {each["name"] for each in read["parameters"]}
     assert "Link" in document["paths"]["/orders/"]["get"]["responses"]["200"]["headers"]
     assert "Age" in document["paths"]["/weather/{city}"]["get"]["responses"]["200"]["headers"]
 

@@ -16,7 +16,7 @@ async def refusing(_: Request) -> None:
 
 
 def is_lean(route: object) -> bool:
-    return bool(getattr(route, "app").__module__ == "starlette.routing")  # noqa: B009
+    return isinstance(route, LeanRoute) and route.is_lean
 
 
 async def answer_of(router: APIRouter, path: str) -> httpx.Response:

@@ -1,0 +1,62 @@
+"""Reading over HTTP: which representation is wanted (RFC 9110 §12), and whether the caller has it already (§13)."""
+
+import re
+from hashlib import blake2b
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from entrypoints.web.errors import Problem
+
+_TAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_ZERO = re.compile(r"0(\.0{0,3})?")
+_FITS = {"*/*": 1, "application/*": 2, "application/json": 3}  # what takes in JSON, and how closely it names it
+
+
+def tagged(request: Request, body: bytes) -> Response:
+    """One resource as JSON, with an ETag of its content; 304 when the caller has just that.
+
+    It stays ``no-store`` (see the edge): it is somebody's own, and no cache on the way or on a disk has any business
+    with it. The tag is for callers that hold what they were told themselves, and ask whether it is still so.
+    """
+    tag = b'"%s"' % blake2b(body, digest_size=12).hexdigest().encode()
+    headers = {"ETag": tag.decode()}
+    for name, value in request.scope["headers"]:
+        if name == b"if-none-match" and (value.strip() == b"*" or tag in _TAG.findall(value)):
+            return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def only_json(app: ASGIApp) -> ASGIApp:
+    """``app``, which answers with JSON, for those who take it; others get a 406 before anything is done for them."""
+
+    async def negotiated(scope: Scope, receive: Receive, send: Send) -> None:
+        for name, value in scope["headers"]:
+            if name == b"accept" and value not in {b"*/*", b"application/json"}:
+                _check(b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1"))
+                break
+        await app(scope, receive, send)
+
+    return negotiated
+
+
+def _check(accept: str) -> None:
+    if not takes_json(accept):
+        raise Problem("not-acceptable", "The answer is application/json, which the Accept header leaves out.")
+
+
+def takes_json(accept: str) -> bool:
+    """Whether JSON is among what this header wants; one that wants nothing at all, or cannot be read, wants anything.
+
+    Of several that fit the closest counts: ``application/json;q=0, */*`` wants anything else.
+    """
+    best, wanted, readable = 0, False, False
+    for each in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        readable |= "/" in kind
+        fits = _FITS.get(kind, 0)
+        if fits > best:
+            quality = next((part[2:].strip() for part in parameters if part.startswith("q=")), "1")
+            best, wanted = fits, not _ZERO.fullmatch(quality)
+    return wanted or not readable
