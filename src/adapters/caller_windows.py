@@ -39,7 +39,9 @@ class CallerWindows:
     def take(self, caller: str, now: float) -> Standing:
         """Count one for this caller at this moment, if there is room."""
         window = self.of(caller)
-        wait = window.wait(now)
-        if not wait:
-            window.add(now)
-        return Standing(wait, max(0, self._count - window.used(now)), window.more(now))
+        left = self._count - window.used(now)
+        if left <= 0:
+            wait = window.wait(now)
+            return Standing(wait, 0, wait)
+        window.add(now)
+        return Standing(0.0, left - 1, window.more(now))

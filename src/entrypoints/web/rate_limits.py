@@ -1,7 +1,5 @@
 """How often each caller may ask: draft-ietf-httpapi-ratelimit-headers, and 429 (RFC 6585)."""
 
-import math
-
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrypoints.web.callers import Callers
@@ -24,7 +22,7 @@ class RateLimits:
             await self._app(scope, receive, send)
             return
         wait, left, more = await self._limit.take(await self._callers.name_of(scope))
-        standing = (b"ratelimit", b'"caller";r=%d;t=%d' % (left, math.ceil(more)))
+        standing = (b"ratelimit", b'"caller";r=%d;t=%d' % (left, -(-more // 1)))  # whole seconds, rounded up
 
         async def limited_send(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -37,6 +37,7 @@ def test_nor_in_the_one_that_asks_for_tokens(tmp_path: Path) -> None:
     assert {"401", "403"} <= set(place["responses"])
     assert list(place["responses"]["503"]["content"]["application/problem+json"]["examples"]) == [
         "identity-unavailable",
+        "overloaded",
         "storage-unavailable",
     ]
 
