@@ -28,7 +28,7 @@ def env_example() -> str:
     """The text of `.env.example`: each variable with its default, what it means and what is allowed, by port."""
     blocks = [_HEAD]
     for port, lines in groupby(Settings.defaults().lines, key=lambda line: line.port):
-        blocks.append(f"# --- {_TITLES[port]} ---\n")
+        blocks.append(f"# --- {_TITLES.get(port, port.capitalize())} ---\n")
         for line in lines:
             meaning = (
                 f"{line.variable.meaning[0].upper()}{line.variable.meaning[1:]}. Allowed: {line.variable.allowed}."

@@ -16,6 +16,7 @@ from ports.outside import BreakerState, OutsideCounts
 log = logging.getLogger("crossdock.outside")
 
 _SLICES: Final = 10  # of the window; the oldest is forgotten as a whole
+_FORGOTTEN_SECONDS: Final = 20.0  # after the next call might have been made and was not
 
 
 class Breaker(Generic[Q, A]):
@@ -56,8 +57,8 @@ class Breaker(Generic[Q, A]):
     @property
     def trouble(self) -> str | None:
         """Why the provider is not asked now."""
-        if self._opened_at is None:
-            return None
+        if self._opened_at is None or self._clock.monotonic() > self._closed_until + _FORGOTTEN_SECONDS:
+            return None  # nobody has asked for so long, since another stands in for it, that nobody knows how it is
         return f"{self._api} does not answer: not asked since {to_rfc3339(self._opened_at)}, but to see if it is back"
 
     async def __call__(self, question: Q) -> A:

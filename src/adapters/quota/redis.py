@@ -93,10 +93,11 @@ _AGAIN_SECONDS: Final = 1.0  # until it is worth looking again how Redis is
 class RedisQuota(Quota):
     """``count`` in any ``seconds``, of all processes together, by the clock of Redis.
 
-    While Redis is away others may have used all that it had left, so for one window nothing is granted. Whatever they
-    were granted by it is past then, and each process grants by itself, up to half of the quota and at least one: two
-    processes stay within it, of more nobody can say. What a process granted by itself Redis is told; for one window
-    longer the process takes half at most, since others may not have told theirs.
+    While Redis is away each process grants by itself. Others may have used all that Redis had left, so for one window
+    that is a tenth of the quota, at least one: so little that hardly anything is passed, and enough for requests to be
+    answered. Then whatever Redis granted is past, and it is half of the quota: two processes stay within it, of more
+    nobody can say. What a process granted by itself Redis is told; for one window longer the process takes half at
+    most, since others may not have told theirs.
 
     A count that Redis has lost, wholly or back to an older one, is noticed by whoever has seen what was lost: then
     nothing is granted to anybody until all of that is past. What this process was granted, by Redis or by itself, it
@@ -110,7 +111,9 @@ class RedisQuota(Quota):
         self._seconds = seconds
         self._clock = clock
         self._half = max(1, count // 2)
+        self._tenth = max(1, count // 10)
         self._own = MovingWindow(count, seconds)
+        self._alone = MovingWindow(count, seconds)  # of these, what Redis did not grant
         self._untold = 0
         self._untold_at = float("-inf")
         self._away_since: float | None = None
@@ -141,7 +144,9 @@ class RedisQuota(Quota):
             return 0
         except PortError:
             now = self._clock.monotonic()
-            return 0 if self._others_may_count(now) else max(0, self._half - self._own.used(now))
+            if self._was_long_away(now):
+                return max(0, self._half - self._own.used(now))
+            return max(0, min(self._tenth - self._alone.used(now), self._count - self._own.used(now)))
         return max(0, min(left, self._count - self._own.used(self._clock.monotonic())))
 
     async def _look(self, now: float) -> None:
@@ -153,16 +158,16 @@ class RedisQuota(Quota):
 
     def _take_alone(self) -> float:
         now = self._clock.monotonic()
-        wait = min(self._others_may_count(now), _AGAIN_SECONDS) or self._own.wait(now, self._half)
+        if self._was_long_away(now):
+            wait = self._own.wait(now, self._half)
+        else:
+            wait = min(self._alone.wait(now, self._tenth), _AGAIN_SECONDS) or self._own.wait(now)
         if not wait:
             self._own.add(now)
+            self._alone.add(now)
             self._untold = self._still_untold(now) + 1
             self._untold_at = now
         return wait
-
-    def _others_may_count(self, now: float) -> float:
-        """The seconds until all is past that Redis may have granted to others before it went away."""
-        return self._seconds if self._away_since is None else max(0.0, self._away_since + self._seconds - now)
 
     async def _ask(self, *, take: bool) -> tuple[float, int]:
         """The seconds to wait and how many are left, by Redis."""

@@ -277,11 +277,11 @@ async def wiped(server: Redis) -> None:
 
 
 @pytest.mark.parametrize("way", ["kill", "freeze"])
-async def test_while_redis_is_away_nothing_is_granted_for_a_window_and_then_half_and_in_time(
+async def test_while_redis_is_away_a_tenth_is_granted_for_a_window_and_then_half_and_in_time(
     hasty: RedisClient, server: Redis, clock: ManualClock, way: str
 ) -> None:
-    """Others may have been granted all of it just before."""
-    quota = a_quota(hasty, a_prefix(), count=10, seconds=60, clock=clock)
+    """Others may have been granted all of it just before; a request is answered all the same."""
+    quota = a_quota(hasty, a_prefix(), count=20, seconds=60, clock=clock)
     await asyncio.to_thread(getattr(server, way))
 
     async with asyncio.timeout(1):
@@ -290,17 +290,18 @@ async def test_while_redis_is_away_nothing_is_granted_for_a_window_and_then_half
     await clock.advance(59.9)
     shortly_before = await quota.take()
     await clock.advance(0.1)
-    assert await quota.left() == 5
+    assert await quota.left() == 10
     async with asyncio.timeout(1):
         later = await asyncio.gather(*(quota.take() for _ in range(30)))
 
-    assert all(0 < wait <= 1 for wait in at_first), "it may be back any moment"
+    assert at_first.count(0) == 2
+    assert all(wait <= 1 for wait in at_first), "it may be back any moment"
     assert 0 < shortly_before < 0.2
-    assert later.count(0) == 5
+    assert later.count(0) == 10
     assert await quota.left() == 0
 
 
-async def test_what_another_was_granted_before_redis_was_killed_is_not_granted_again(
+async def test_hardly_anything_of_what_another_was_granted_before_redis_was_killed_is_granted_again(
     of_its_own: RedisClient, other_of_its_own: RedisClient, server: Redis
 ) -> None:
     key = a_prefix()
@@ -310,21 +311,22 @@ async def test_what_another_was_granted_before_redis_was_killed_is_not_granted_a
 
     granted += [await quota.take() for _ in range(10) for quota in (one, other)]
 
-    assert granted.count(0) == 10
+    assert granted.count(0) == 11
 
 
 async def test_each_outage_has_a_window_of_its_own(of_its_own: RedisClient, server: Redis, clock: ManualClock) -> None:
     """Between two of them others may have been granted all of it."""
     quota = a_quota(of_its_own, a_prefix(), count=10, seconds=60, clock=clock)
     await asyncio.to_thread(server.kill)
-    assert await quota.take() > 0
+    assert [await quota.take() == 0 for _ in range(2)] == [True, False]
     await clock.advance(59)
     await asyncio.to_thread(server.start)
     await back(of_its_own)
-    assert await quota.left() == 10
+    assert await quota.left() == 9
     await asyncio.to_thread(server.kill)
-    assert await quota.take() > 0
-    await clock.advance(59)
+    await clock.advance(1)
+    assert [await quota.take() == 0 for _ in range(2)] == [True, False]
+    await clock.advance(58)
 
     assert await quota.take() > 0
 
@@ -332,8 +334,6 @@ async def test_each_outage_has_a_window_of_its_own(of_its_own: RedisClient, serv
 async def test_a_quota_of_one_still_grants_one(of_its_own: RedisClient, server: Redis, clock: ManualClock) -> None:
     quota = a_quota(of_its_own, a_prefix(), count=1, seconds=60, clock=clock)
     await asyncio.to_thread(server.kill)
-    await quota.take()
-    await clock.advance(60)
 
     assert [await quota.take() == 0 for _ in range(3)] == [True, False, False]
 
@@ -351,7 +351,7 @@ async def test_what_was_granted_meanwhile_is_told_to_redis_when_it_is_back(
     key = a_prefix()
     quota = a_quota(of_its_own, key, count=10, seconds=60, clock=clock)
     await asyncio.to_thread(server.kill)
-    await quota.take()
+    assert await quota.take() == 0
     await clock.advance(60)
     assert [await quota.take() for _ in range(3)] == [0, 0, 0]
     await asyncio.to_thread(server.start)
@@ -369,8 +369,7 @@ async def test_two_that_granted_by_themselves_stay_within_it_also_when_redis_is_
     key = a_prefix()
     one, other = (a_quota(client, key, count=10, seconds=60, clock=clock) for client in (of_its_own, other_of_its_own))
     await asyncio.to_thread(server.kill)
-    assert await one.take() > 0
-    assert await other.take() > 0
+    assert [await quota.take() for quota in (one, other)] == [0, 0]
     await clock.advance(60)
     granted = [await quota.take() for _ in range(10) for quota in (one, other)]
     assert granted.count(0) == 10
