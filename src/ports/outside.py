@@ -10,7 +10,7 @@ BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0) 
 
 
 class Outcome(StrEnum):
-    """What became of a call to a provider; the last two never reached it."""
+    """What became of a call to a provider; the last three never reached it."""
 
     ANSWERED = "answered"
     REFUSED = "refused"  # in the words of the business: there is no such city
@@ -18,6 +18,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     FAILED = "failed"  # a mistake of ours
     ABANDONED = "abandoned"  # ended by us, at the deadline or with the process
+    CROWDED = "crowded"  # too many were on their way
     QUOTA_SPENT = "quota_spent"
     BREAKER_OPEN = "breaker_open"
 
@@ -68,7 +69,7 @@ class OutsideCounts:
     def called(self, api: str, outcome: Outcome, seconds: float) -> None:
         """A call ended so, after so long."""
         self.calls[api, outcome] = self.calls.get((api, outcome), 0) + 1
-        if outcome not in {Outcome.QUOTA_SPENT, Outcome.BREAKER_OPEN}:
+        if outcome not in {Outcome.CROWDED, Outcome.QUOTA_SPENT, Outcome.BREAKER_OPEN}:
             if api not in self.seconds:
                 self.seconds[api] = Seconds()
             self.seconds[api].add(seconds)

@@ -45,7 +45,7 @@ class Watched(Generic[Q, A]):
 _OUTCOMES: Final[tuple[tuple[type[BaseException], Outcome], ...]] = (
     (BreakerOpen, Outcome.BREAKER_OPEN),
     (QuotaSpent, Outcome.QUOTA_SPENT),
-    (Crowded, Outcome.ABANDONED),
+    (Crowded, Outcome.CROWDED),
     (Unavailable, Outcome.UNAVAILABLE),
     (Rejected, Outcome.REJECTED),
     (Refusal, Outcome.REFUSED),

@@ -20,7 +20,7 @@ from tests.unit.outside.scripted import NoSuchWord, Scripted, ToldQuota
         (NoSuchWord(), Outcome.REFUSED),
         (QuotaSpent("used up", retry_after=7), Outcome.QUOTA_SPENT),
         (BreakerOpen("left in peace", retry_after=1), Outcome.BREAKER_OPEN),
-        (Crowded("too many", retry_after=1), Outcome.ABANDONED),  # of what is on its way nothing is learnt either
+        (Crowded("too many", retry_after=1), Outcome.CROWDED),
         (asyncio.CancelledError(), Outcome.ABANDONED),
         (KeyError("a bug"), Outcome.FAILED),
     ],
@@ -34,7 +34,7 @@ async def test_each_end_has_its_name(
         await watched("hour")
 
     assert counts.calls == {("words", outcome): 1}
-    assert ("words" in counts.seconds) is (outcome not in {Outcome.QUOTA_SPENT, Outcome.BREAKER_OPEN})
+    assert ("words" in counts.seconds) is (outcome not in {Outcome.CROWDED, Outcome.QUOTA_SPENT, Outcome.BREAKER_OPEN})
 
 
 async def test_calls_are_counted_with_their_seconds(clock: ManualClock, counts: OutsideCounts) -> None:

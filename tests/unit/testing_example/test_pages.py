@@ -14,7 +14,7 @@ DOCS = ROOT / "docs"
 
 BLOCK = re.compile(r"(?:^<!-- (?P<file>\S+) -->\n)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 SETTING = re.compile(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|none|empty) \|", re.MULTILINE)
-BOUND = re.compile(r"^\|[^|]*\| ([\d,]+) \| `([A-Z_]+)` in \[[^]]*\]\(\.\./src/([^)]*)\.py\) \|$", re.MULTILINE)
+BOUND = re.compile(r"^\|[^|]*\| ([\d,.]+) \| `([A-Z_]+)` in \[[^]]*\]\(\.\./src/([^)]*)\.py\) \|$", re.MULTILINE)
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -45,7 +45,7 @@ def test_a_bound_in_the_page_on_delivery_is_the_one_in_the_code(module: str, nam
 
     seconds = constant.total_seconds() if isinstance(constant, timedelta) else constant
 
-    assert seconds == int(value.replace(",", ""))
+    assert seconds == float(value.replace(",", ""))
 
 
 def test_no_bound_of_the_page_was_overlooked() -> None:
