@@ -19,7 +19,7 @@ import httpx
 from domain.model.times import to_rfc3339
 from prove.process import Process
 from tests.integration.weather.running import BACK_WITHIN, DEADLINE, SLACK, service
-from tests.stand_ins.weather_faults import FAULTS
+from tests.stand_ins.weather_faults import FAULTS, GREEDY_FAULTS
 from tests.stand_ins.weather_server import Asked, WeatherServer, answers, as_the_providers_do
 
 SECONDS = float(os.environ.get("WEATHER_LOAD_SECONDS", "15"))
@@ -58,6 +58,17 @@ class Moods:
             await answers({}, status=429, headers={"Retry-After": later})(asked, writer)
         else:
             await FAULTS[self._fault](asked, writer)
+
+
+async def show_the_greedy(client: httpx.AsyncClient, server: WeatherServer) -> None:
+    """All that costs memory once, as many at a time as there may be: what is kept of that is no growth later."""
+    for number, fault in enumerate(each for each in GREEDY_FAULTS if each in SHOWN):
+        server.always(FAULTS[fault])
+        await asyncio.gather(*(client.get(f"/weather/Greedy {number} {caller}") for caller in range(QUOTA)))
+        server.always(as_the_providers_do)
+        async with asyncio.timeout(BACK_WITHIN):
+            while (await client.get(f"/weather/Greedy {number}")).status_code != 200:  # noqa: ASYNC110 - its breaker
+                await asyncio.sleep(0.1)
 
 
 @dataclass
@@ -135,6 +146,7 @@ async def test_whatever_the_provider_does_callers_get_an_answer_in_time_and_the_
         async with httpx.AsyncClient(base_url=up.url, timeout=30, limits=limits) as client:
             for number in range(CITIES):
                 assert (await client.get(f"/weather/City {number}")).status_code in {200, 503}
+            await show_the_greedy(client, server)
             open_before = descriptors_of(up)
             server.always(moods)
             began = monotonic()
