@@ -15,6 +15,7 @@ from dependency_injector import containers, providers
 
 if TYPE_CHECKING:
     from adapters.manual_clock import ManualClock as ManualClock  # noqa: PLC0414 - for whoever imports it from here
+    from entrypoints.telemetry import Telemetry
 
 from domain.delivery.attempts import Attempts
 from domain.delivery.dead_letters import DeadLetters
@@ -373,6 +374,14 @@ def _process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
+def _telemetry(settings: Settings, process: str) -> "Telemetry | None":
+    if not settings.telemetry.tells_traces:
+        return None
+    from entrypoints.telemetry import Telemetry
+
+    return Telemetry(settings.telemetry, process=process)
+
+
 def _attempts(settings: Settings) -> Attempts:
     return Attempts(most=settings.delivery.max_attempts, delay=settings.delivery.retry_delay)
 
@@ -436,6 +445,7 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     process = providers.Singleton(_process_name)
+    telemetry = providers.Singleton(_telemetry, settings, process)
     clock = _by_backend(
         "persistence",
         settings,

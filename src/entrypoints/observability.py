@@ -40,8 +40,9 @@ _ECS_NAMES = {
 }
 # These say with each call what our own lines say once; httpx also writes whole addresses, and a key may stand in them.
 _CHATTY = ("alembic", "amqp", "asyncio", "celery", "httpcore", "httpx", "kombu")
-# They tell of each of their own retries as an error; what it comes to is told by our drivers.
-_SILENT = ("aiokafka", "pika")
+# They tell of each of their own retries as an error; what it comes to is told by our drivers,
+# and by entrypoints.telemetry.
+_SILENT = ("aiokafka", "opentelemetry", "pika")
 
 # Changed in place: a logger keeps the chain that it met first.
 _chain: list[Processor] = []

@@ -9,12 +9,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import SecretStr
-
 from entrypoints import settings_ports as ports
 from entrypoints.settings_slots import Line, slots_of
 from entrypoints.settings_sources import Given, SettingsError, read_dotenv
-from entrypoints.settings_variables import Choice, Variable, passwords_in
+from entrypoints.settings_variables import Choice, Variable
 
 __all__ = ["Settings", "SettingsError"]
 
@@ -101,6 +99,7 @@ class Settings:
     ]
     server: ports.ServerSettings
     logging: ports.LoggingSettings
+    telemetry: ports.TelemetrySettings
     faults: ports.FaultSettings
     lines: tuple[Line, ...] = ()  # one for each variable, for people
 
@@ -121,15 +120,7 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """The secrets that were given, to be kept out of what is written."""
         parts = (getattr(self, field.name) for field in fields(self))
-        given = [
-            value.get_secret_value()
-            for part in parts
-            if isinstance(part, ports.Part)
-            for _, value in part
-            if isinstance(value, SecretStr)
-        ]
-        # Of an address the password alone: the rest may be told, and the whole is rarely what is written.
-        return tuple(text for secret in given for text in (passwords_in(secret) if "://" in secret else (secret,)))
+        return tuple(secret for part in parts if isinstance(part, ports.Part) for secret in part.secrets())
 
     @classmethod
     def defaults(cls) -> Self:

@@ -8,8 +8,8 @@ import ssl
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, get_args
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -24,6 +24,7 @@ from entrypoints.settings_variables import (
     mail_address,
     masked,
     outbound_url,
+    passwords_in,
     rate,
     server_of,
     server_url,
@@ -58,6 +59,14 @@ class Part(BaseSettings):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Fields that cannot be used beside the others, each with what is wrong."""
         yield from ()
+
+    def secrets(self) -> Iterator[str]:
+        """What is secret of it, as it may turn up in a text."""
+        for _, value in self:
+            if isinstance(value, SecretStr):
+                secret = value.get_secret_value()
+                # Of an address the password alone: the rest may be told, and the whole is rarely what is written.
+                yield from passwords_in(secret) if "://" in secret else (secret,)
 
     @classmethod
     def variables(cls) -> Iterator[tuple[str, Variable]]:
@@ -855,6 +864,140 @@ class LoggingSettings(Part):
         Literal["debug", "info", "warning", "error", "critical"],
         Variable("CROSSDOCK_LOG_LEVEL", "the least that is logged", "debug, info, warning, error, critical"),
     ] = "info"
+
+
+_TELEMETRY_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Read ``name=value,name=value``, with values in %-encoding, as OpenTelemetry writes lists of pairs."""
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    return {name.strip(): unquote(value.strip()) for name, _, value in parts}
+
+
+def _telemetry_headers(value: SecretStr | None) -> SecretStr | None:
+    pairs = {} if value is None else _pairs(value.get_secret_value())
+    if not all(_TELEMETRY_HEADER.fullmatch(name) and text.isprintable() and text for name, text in pairs.items()):
+        raise Refused("is no list of headers")
+    return value
+
+
+def _resource_attributes(value: str) -> str:
+    if not all(name and text for name, text in _pairs(value).items()):
+        raise Refused("is no list of attributes")
+    return value
+
+
+def _telemetry_address(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        server_url(value.get_secret_value(), "http", "https")
+    return value
+
+
+_NAMED_VALUES = "name=value, several separated by commas, values in %-encoding"
+_COLLECTOR_FORMS = "http://host:port, https://host:port"
+_SAMPLERS = Literal[
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+]
+
+
+class TelemetrySettings(Part):
+    """OpenTelemetry: what is told to a collector, by the names that OpenTelemetry has for it."""
+
+    disabled: Annotated[bool, Variable("OTEL_SDK_DISABLED", "true tells no collector anything", "true, false")] = False
+    service_name: Annotated[
+        str | None,
+        Variable(
+            "OTEL_SERVICE_NAME",
+            "what this service is called there; without, crossdock",
+            "1 to 255 printable characters",
+        ),
+        Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$"),
+    ] = None
+    resource: Annotated[
+        str,
+        Variable("OTEL_RESOURCE_ATTRIBUTES", "what else each process says of itself there", _NAMED_VALUES),
+        AfterValidator(_resource_attributes),
+    ] = ""
+    traces_exporter: Annotated[
+        Literal["otlp", "none"] | None,
+        Variable(
+            "OTEL_TRACES_EXPORTER",
+            "whether traces are told; without, when an endpoint is set",
+            "otlp, none",
+        ),
+    ] = None
+    sampler: Annotated[
+        _SAMPLERS,
+        Variable("OTEL_TRACES_SAMPLER", "which traces are told", ", ".join(get_args(_SAMPLERS))),
+    ] = "parentbased_always_on"
+    sampler_ratio: Annotated[
+        float,
+        Variable("OTEL_TRACES_SAMPLER_ARG", "the part of them, for the samplers by ratio", "0 to 1"),
+        Field(ge=0, le=1),
+    ] = 1.0
+    endpoint: Annotated[
+        SecretStr | None,
+        Variable("OTEL_EXPORTER_OTLP_ENDPOINT", "where the collector answers", _COLLECTOR_FORMS, sensitive=True),
+        AfterValidator(_telemetry_address),
+    ] = None
+    traces_endpoint: Annotated[
+        SecretStr | None,
+        Variable(
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "where it takes traces; without, /v1/traces behind the endpoint",
+            "http://host:port/path, https://host:port/path",
+            sensitive=True,
+        ),
+        AfterValidator(_telemetry_address),
+    ] = None
+    protocol: Annotated[
+        Literal["http/protobuf"],
+        Variable("OTEL_EXPORTER_OTLP_PROTOCOL", "how the collector is spoken to", "http/protobuf"),
+    ] = "http/protobuf"
+    headers: Annotated[
+        SecretStr | None,
+        Variable("OTEL_EXPORTER_OTLP_HEADERS", "headers of what is sent to it", _NAMED_VALUES, secret=True),
+        AfterValidator(_telemetry_headers),
+    ] = None
+    ca_file: Annotated[
+        Authorities,
+        Variable(
+            "OTEL_EXPORTER_OTLP_CERTIFICATE", "who vouches for the collector; without, the system's own list", _PEM
+        ),
+    ] = None
+
+    @property
+    def tells_traces(self) -> bool:
+        """Whether traces are exported."""
+        is_set = self.endpoint is not None or self.traces_endpoint is not None
+        return not self.disabled and (self.traces_exporter == "otlp" or (self.traces_exporter is None and is_set))
+
+    def url(self, path: str, own: SecretStr | None) -> str:
+        """Where one kind of telemetry goes: ``own`` as it is, else ``path`` behind the endpoint."""
+        if own is not None:
+            return own.get_secret_value()
+        base = "http://localhost:4318" if self.endpoint is None else self.endpoint.get_secret_value()
+        return f"{base.rstrip('/')}/{path}"
+
+    @property
+    def header_values(self) -> dict[str, str]:
+        """The headers by name."""
+        return {} if self.headers is None else _pairs(self.headers.get_secret_value())
+
+    @property
+    def resource_values(self) -> dict[str, str]:
+        """The attributes of this process, by name."""
+        return _pairs(self.resource)
+
+    def secrets(self) -> Iterator[str]:
+        yield from super().secrets()
+        yield from self.header_values.values()
 
 
 def _fault(value: str) -> str:

@@ -16,6 +16,7 @@ _TITLES = {
     "identity": "Identity",
     "server": "Server",
     "logging": "Logging",
+    "telemetry": "Telemetry",
     "faults": "Faults on purpose",
 }
 _HEAD = """\

@@ -214,6 +214,8 @@ def text_of(value: Any) -> str:
         return ""
     if isinstance(value, SecretStr):
         return value.get_secret_value()  # a default: it stands in the code
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, tuple):

@@ -27,7 +27,7 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
     """Everything that the adapters need for what ``role`` does: open inside, closed afterwards."""
     grace = container.settings().server.grace
     async with AsyncExitStack() as stack:
-        parts: list[Any] = [container.persistence()]
+        parts: list[Any] = [container.telemetry(), container.persistence()]
         if role is not Role.WORKER:
             parts.append(container.event_broker())
         if role.answers:
