@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from entrypoints.settings import Settings
+from entrypoints.settings_files import with_files
 
 ROOT = Path(__file__).parents[1]
 SKIPPED = {".venv", ".git", ".pytest_cache", ".services", "node_modules"}
@@ -54,7 +55,7 @@ def broken_links(path: Path, text: str) -> Iterator[str]:
 
 def mistakes() -> Iterator[str]:
     """Everything that is wrong, a line each."""
-    settings = {line.variable.name for line in Settings.defaults().lines}
+    settings = with_files({line.variable.name for line in Settings.defaults().lines})
     verbs = set(TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
     for path in documents():
         text, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT)

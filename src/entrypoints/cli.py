@@ -155,6 +155,7 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
             line.variable.name: {
                 "value": line.shown,
                 "origin": line.origin,
+                **({} if line.file is None else {"file": str(line.file)}),
                 "default": line.default,
                 "port": line.port,
                 "used": line.used,

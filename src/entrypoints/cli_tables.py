@@ -26,8 +26,9 @@ def settings_table(lines: Iterable[Line]) -> Table:
     for port, group in groupby(lines, key=lambda line: line.port):
         table.add_row(Text(port.replace("_", " "), style="bold"))
         for line in group:
-            origin = line.origin if line.used else f"{line.origin}, not used by this choice"
-            table.add_row(f"  {line.variable.name}", _text(line.shown), origin, style=None if line.used else "dim")
+            origin = line.origin if line.file is None else f"{line.origin} {line.file}"
+            told = _text(origin if line.used else f"{origin}, not used by this choice")
+            table.add_row(f"  {line.variable.name}", _text(line.shown), told, style=None if line.used else "dim")
     return table
 
 

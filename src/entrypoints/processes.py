@@ -50,7 +50,9 @@ def run_api(settings: Settings, *, workers: int = 1) -> int:
         from entrypoints.workers import supervise
 
         _say(_banner(settings, listener, token))
-        return asyncio.run(supervise(listener, workers, token=token, grace=settings.server.grace))
+        # One that was set they read where it stands: out of a file it shall not get into an environment.
+        made_up = token if settings.server.operator_token is None else None
+        return asyncio.run(supervise(listener, workers, token=made_up, grace=settings.server.grace))
 
 
 def run_api_worker(settings: Settings, number: int) -> int:

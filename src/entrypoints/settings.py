@@ -1,4 +1,4 @@
-"""The settings: what was chosen for each port, read once from the environment and `.env`.
+"""The settings: what was chosen for each port, read once from the environment, `.env` and the files that they name.
 
 Only entrypoints read settings; adapters get plain values from the container. A backend that is added is its class in
 `entrypoints.settings_ports` and its name in a union here; `Choice.later` loses it.
@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from entrypoints import settings_ports as ports
 from entrypoints.settings_slots import Line, slots_of
-from entrypoints.settings_sources import Given, SettingsError, read_dotenv
+from entrypoints.settings_sources import Problem, SettingsError, given, read_dotenv
 from entrypoints.settings_variables import Choice, Variable
 
 __all__ = ["Settings", "SettingsError"]
@@ -100,6 +100,7 @@ class Settings:
     server: ports.ServerSettings
     logging: ports.LoggingSettings
     telemetry: ports.TelemetrySettings
+    files: ports.FileSettings
     faults: ports.FaultSettings
     lines: tuple[Line, ...] = ()  # one for each variable, for people
 
@@ -108,12 +109,14 @@ class Settings:
         """What this environment and, behind it, this file say; `SettingsError` with everything that is wrong."""
         slots = tuple(slots_of(cls))
         from_file, problems = read_dotenv(dotenv) if dotenv is not None else ({}, [])
-        given = Given(environ, from_file)
-        problems += given.unknown({name for slot in slots for name in slot.variables()})
-        parts = {slot.port: part for slot in slots if (part := slot.read(given, problems)) is not None}
+        found = given(environ, from_file, {name for slot in slots for name in slot.variables()})
+        wrong: list[Problem] = []
+        parts = {slot.port: part for slot in slots if (part := slot.read(found, wrong)) is not None}
+        # What was given and could not be had is told once, and not as missing as well.
+        problems += [*found.problems, *(problem for problem in wrong if not found.lacks(problem.variable))]
         if problems:
             raise SettingsError(problems)
-        lines = tuple(line for slot in slots for line in slot.lines(given, type(parts[slot.port])))
+        lines = tuple(line for slot in slots for line in slot.lines(found, type(parts[slot.port])))
         return cls(**parts, lines=lines)  # type: ignore[arg-type] # each slot gives one of the classes of its own field
 
     @property

@@ -1000,6 +1000,20 @@ class TelemetrySettings(Part):
         yield from self.header_values.values()
 
 
+class FileSettings(Part):
+    """Where settings stand that are neither in the environment nor in ``.env``."""
+
+    secrets_dir: Annotated[
+        Path | None,
+        Variable(
+            "CROSSDOCK_SECRETS_DIR",
+            "a folder of files, such as /run/secrets, each named like a setting and with its value inside; the "
+            "environment and .env win over it",
+            "the path of a folder",
+        ),
+    ] = None
+
+
 def _fault(value: str) -> str:
     if value and not _FAULT.fullmatch(value):
         raise Refused("is no fault at a known point")

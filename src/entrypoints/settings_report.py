@@ -17,10 +17,12 @@ _TITLES = {
     "server": "Server",
     "logging": "Logging",
     "telemetry": "Telemetry",
+    "files": "Settings from files",
     "faults": "Faults on purpose",
 }
 _HEAD = """\
 # All settings with their defaults. Copy this file to .env and change what you need; the environment wins over .env.
+# Instead of NAME=value each may be given as NAME_FILE=/path of a file that holds the value.
 # Made by `make env`; a test keeps it current.
 """
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -21,6 +22,7 @@ class Line:
     default: str
     shown: str
     origin: Origin
+    file: Path | None = None
     used: bool = True
 
 
@@ -64,7 +66,7 @@ class Slot:
         # Outside of the handler: an error of pydantic must not hang on ours as its context, with the value in it.
         for mistake in mistakes:
             variable = named[str(mistake["loc"][0])]
-            problems.append(_problem(variable, values.get(variable.name, ""), mistake))
+            problems.append(_problem(variable, given, values.get(variable.name, ""), mistake))
         return None
 
     def lines(self, given: Given, chosen: type[Part]) -> Iterator[Line]:
@@ -77,6 +79,7 @@ class Slot:
                 default=default,
                 shown=variable.shown(given.values.get(name, default)),
                 origin=given.origin(name),
+                file=given.file(name),
                 used=name in used or (self.choice is not None and name == self.choice.variable.name),
             )
 
@@ -87,7 +90,7 @@ class Slot:
             if part.model_fields["backend"].default == backend:
                 return part
         chooser = self._chooser(choice)
-        shown = chooser.shown(value)
+        shown = _shown(chooser, given, value)
         if backend in choice.later:
             wrong = f"{quoted(shown)} is not part of this release"
         else:
@@ -112,12 +115,17 @@ def slots_of(settings: type) -> Iterator[Slot]:
             yield Slot(port, parts, choice)
 
 
-def _problem(variable: Variable, value: str, mistake: Mapping[str, Any]) -> Problem:
+def _shown(variable: Variable, given: Given, value: str) -> str:
+    """A value that is refused, as anybody may see it: nothing of a file, which may be another than was meant."""
+    return HIDDEN if given.origin(variable.name) is Origin.FILE else variable.shown(value)
+
+
+def _problem(variable: Variable, given: Given, value: str, mistake: Mapping[str, Any]) -> Problem:
     if mistake["type"] == "missing":
         return Problem(variable.name, "is missing", variable.allowed)
-    shown = variable.shown(value)
+    shown = _shown(variable, given, value)
     what = quoted(shown) if shown != HIDDEN else "the value (not shown)"
     reason = mistake.get("ctx", {}).get("error")
-    return Problem(
-        variable.name, f"{what} {reason if isinstance(reason, Refused) else 'is not allowed'}", variable.allowed
-    )
+    # The reason may repeat a word of the value, but not where that may be a secret.
+    tells = isinstance(reason, Refused) and (shown != HIDDEN or variable.secret or variable.sensitive)
+    return Problem(variable.name, f"{what} {reason if tells else 'is not allowed'}", variable.allowed)

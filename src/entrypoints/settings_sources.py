@@ -1,7 +1,7 @@
 """Where values come from, and the one list of what is wrong with them."""
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from io import StringIO
@@ -9,9 +9,11 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
+from entrypoints.settings_files import FORM, SUFFIX, Unreadable, files_in, value_in, with_files
 from entrypoints.terminal import printable
 
 PREFIX = "CROSSDOCK_"
+FOLDER = "CROSSDOCK_SECRETS_DIR"
 
 
 class Origin(StrEnum):
@@ -20,6 +22,7 @@ class Origin(StrEnum):
     DEFAULT = "default"
     ENVIRONMENT = "environment"
     DOTENV = ".env"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +48,106 @@ class SettingsError(Exception):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A value, where it was found, and the file that it stood in."""
+
+    text: str
+    origin: Origin
+    file: Path | None = None
+
+
 class Given:
-    """The values that were given, the environment before ``.env``.
+    """The values that were given, and what is wrong with where they stand."""
 
-    An empty value counts as none, as it does in a compose file; in the environment it still hides the one in ``.env``.
-    """
-
-    def __init__(self, environ: Mapping[str, str], dotenv: Mapping[str, str]) -> None:
-        both = {**dotenv, **environ}
-        self.values: Mapping[str, str] = {name: text.strip() for name, text in both.items() if text.strip()}
-        self._environ = environ
+    def __init__(self, found: Mapping[str, Found], problems: Iterable[Problem] = ()) -> None:
+        self._found = found
+        self.values: Mapping[str, str] = {name: one.text.strip() for name, one in found.items()}
+        self.problems = tuple(problems)
 
     def origin(self, name: str) -> Origin:
         """Where the value in use comes from."""
-        if name not in self.values:
-            return Origin.DEFAULT
-        return Origin.ENVIRONMENT if name in self._environ else Origin.DOTENV
+        return self._found[name].origin if name in self._found else Origin.DEFAULT
 
-    def unknown(self, known: Collection[str]) -> list[Problem]:
-        """A problem for each name with our prefix that means nothing."""
-        return [
-            Problem(printable(name), _suggestion(name, known), "the names in .env.example")
-            for name in sorted(self.values)
-            if name.upper().startswith(PREFIX) and name not in known
-        ]
+    def file(self, name: str) -> Path | None:
+        """The file that the value in use stood in."""
+        return self._found[name].file if name in self._found else None
+
+    def lacks(self, name: str) -> bool:
+        """Whether a value was given and could not be had."""
+        return any(problem.variable in {name, f"{name}{SUFFIX}"} for problem in self.problems)
+
+
+def given(environ: Mapping[str, str], dotenv: Mapping[str, str], known: Set[str]) -> Given:
+    """The values of these settings: of the environment, else of ``.env``, else of the folder of secrets.
+
+    The first two give a value by its name or by the name of a file with it. An empty value counts as none, as it does
+    in a compose file; in the environment it still hides what stands behind.
+    """
+    found: dict[str, Found] = {}
+    problems: list[Problem] = []
+    sources = ((environ, Origin.ENVIRONMENT), (dotenv, Origin.DOTENV))
+    folder = next((source[FOLDER].strip() for source, _ in sources if FOLDER in source), "")
+    files = _folder(folder, problems) if folder else {}
+    for name in known:
+        for source, origin in sources:
+            if name in source or f"{name}{SUFFIX}" in source:
+                one = _found_in(source, origin, name, problems)
+                break
+        else:
+            one = _found_in_folder(files.get(name, ()), name, problems)
+        if one is not None:
+            found[name] = one
+    unknown = {name for source, _ in sources for name in source if source[name].strip()} | set(files)
+    problems.extend(_unknown(unknown, with_files(known - {FOLDER}) | {FOLDER}))
+    return Given(found, problems)
+
+
+def _found_in(source: Mapping[str, str], origin: Origin, name: str, problems: list[Problem]) -> Found | None:
+    value, path = source.get(name, ""), source.get(f"{name}{SUFFIX}", "").strip()
+    if value.strip() and path:
+        problems.append(Problem(name, f"is given twice: by itself and by {name}{SUFFIX}", "one of them"))
+        return None
+    if not path or name == FOLDER:
+        return Found(value, origin) if value.strip() else None
+    try:
+        return Found(value_in(Path(path)), Origin.FILE, Path(path))
+    except Unreadable as error:
+        problems.append(Problem(f"{name}{SUFFIX}", f"names a file that {error}", f"the path of {FORM}"))
+        return None
+
+
+def _found_in_folder(paths: Collection[Path], name: str, problems: list[Problem]) -> Found | None:
+    if len(paths) > 1:
+        problems.append(
+            Problem(name, f"is given twice in {FOLDER}: in capitals and in small letters", "one of the two")
+        )
+        return None
+    for path in paths:
+        try:
+            return Found(value_in(path), Origin.FILE, path)
+        except Unreadable as error:
+            problems.append(
+                Problem(name, f"is a file in {FOLDER} that {error}", "a text file of one line, at most 64 KiB")
+            )
+    return None
+
+
+def _folder(path: str, problems: list[Problem]) -> Mapping[str, tuple[Path, ...]]:
+    try:
+        return files_in(Path(path))
+    except Unreadable as error:
+        problems.append(Problem(FOLDER, str(error), "the path of a folder"))
+        return {}
+
+
+def _unknown(names: Collection[str], known: Collection[str]) -> list[Problem]:
+    """A problem for each name with our prefix that means nothing."""
+    return [
+        Problem(printable(name), _suggestion(name, known), "the names in .env.example, each also with _FILE")
+        for name in sorted(names)
+        if name.upper().startswith(PREFIX) and name not in known
+    ]
 
 
 def read_dotenv(path: Path) -> tuple[Mapping[str, str], list[Problem]]:

@@ -240,7 +240,7 @@ def test_a_missing_value_is_told_as_missing() -> None:
 
     problems: list[Problem] = []
 
-    read = Slot("mailer", (Smtp,), choice=None).read(Given({}, {}), problems)
+    read = Slot("mailer", (Smtp,), choice=None).read(Given({}), problems)
 
     assert read is None
     assert problems == [Problem("SMTP_PASSWORD", "is missing", "a password")]
