@@ -41,14 +41,11 @@ def value_in(path: Path) -> str:
 
 
 def files_in(folder: Path) -> Mapping[str, tuple[Path, ...]]:
-    """The files of a folder by the settings that they are named after, in capitals or in small letters.
-
-    Names that begin with a dot are passed by: the ones that Kubernetes puts beside the files of a secret.
-    """
+    """The files of a folder by the settings that they may be named after, in capitals or in small letters."""
     found: dict[str, tuple[Path, ...]] = {}
     try:
         for path in sorted(folder.iterdir()):
-            if not path.name.startswith(".") and path.name in {path.name.upper(), path.name.lower()}:
+            if path.name in {path.name.upper(), path.name.lower()}:
                 name = path.name.upper()
                 found[name] = (*found.get(name, ()), path)
     except OSError as error:
