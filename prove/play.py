@@ -28,6 +28,7 @@ async def play(
             async with asyncio.timeout(BOUND_SECONDS):
                 await scenario.run(made)
                 found += await made.quiet()
+                found += await made.resolve()
                 evidence = await made.evidence()
                 seen = counts(evidence)
                 found += await made.faults(evidence)

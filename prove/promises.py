@@ -1,9 +1,12 @@
-"""What clients were promised, and the load that makes it: orders at a steady rate, whatever becomes of the service."""
+"""What clients were promised, and the load that makes it: orders at a steady rate, whatever becomes of the service.
+
+Each request has an Idempotency-Key of its own. Those without an answer are sent again with it when all is over.
+"""
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -17,6 +20,26 @@ REGISTER_EVERY = 15  # requests
 FIRST_USERS = 4
 FIRST_SECONDS = 60.0
 CREATED = 201
+STORAGE_UNAVAILABLE, IN_USE = 503, 409
+REPEATING_SECONDS = 60.0
+KNOWN_AGAIN = 40  # requests with an answer that are sent again as well
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One that has a mark by which what came of it is found without an id: a sku, or an e-mail address."""
+
+    path: str
+    value: dict[str, object]
+    key: str = field(default_factory=lambda: uuid4().hex)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What came of sending one again: an id each time, and whether that was said to be a replay."""
+
+    before: str | None  # the id that was in the database by then
+    answers: list[tuple[str, bool]]
 
 
 @dataclass(slots=True)
@@ -25,17 +48,19 @@ class Promises:
 
     users: dict[str, str] = field(default_factory=dict)  # id: e-mail
     orders: dict[str, str] = field(default_factory=dict)  # id: sku
-    asked_emails: set[str] = field(default_factory=set)
-    asked_skus: set[str] = field(default_factory=set)
+    asked_emails: dict[str, Request] = field(default_factory=dict)
+    asked_skus: dict[str, Request] = field(default_factory=dict)
+    repeated: dict[str, Repeated] = field(default_factory=dict)  # by sku or e-mail
     wrong: list[str] = field(default_factory=list)  # answers that no fault excuses
     refused: Counter[int] = field(default_factory=Counter)
     unanswered: int = 0
     slowest: float = 0.0
 
     @property
-    def unknown(self) -> int:
-        """Requests that may have been carried out or not."""
-        return len(self.asked_skus) - len(self.orders) + len(self.asked_emails) - len(self.users)
+    def unknown(self) -> set[str]:
+        """The marks of requests that may have been carried out or not, for all that the load has heard."""
+        asked = self.asked_skus.keys() | self.asked_emails.keys()
+        return asked - set(self.orders.values()) - set(self.users.values())
 
 
 class Load:
@@ -93,6 +118,41 @@ class Load:
         await asyncio.gather(*(some(connection) for connection in self._idle[:8]))
         return (len(self.promises.orders) - before) / (time.monotonic() - began)
 
+    async def repeat(self, there: Mapping[str, str]) -> None:
+        """Send all that had no answer again, twice, and some that had one; ``there`` are the ids of what is kept.
+
+        Each has to come to an answer within a minute of all of them.
+        """
+        unknown = sorted(self.promises.unknown)
+        known = sorted({*self.promises.asked_skus, *self.promises.asked_emails}.difference(unknown))
+        marks = iter([*unknown, *self._dice.sample(known, min(KNOWN_AGAIN, len(known)))])
+        deadline = time.monotonic() + REPEATING_SECONDS
+
+        async def some(connection: Connection) -> None:
+            for mark in marks:
+                request = self.promises.asked_skus.get(mark) or self.promises.asked_emails[mark]
+                answers = [await self._until_answered(connection, request, deadline) for _ in range(2)]
+                told = [(answer.body["id"], answer.replayed) for answer in answers if answer is not None]
+                self.promises.repeated[mark] = Repeated(there.get(mark), told)
+
+        await asyncio.gather(*(some(connection) for connection in self._idle[:8]))
+
+    async def _until_answered(self, connection: Connection, request: Request, deadline: float) -> Answer | None:
+        while time.monotonic() < deadline:
+            try:
+                answer = await connection.ask("POST", request.path, request.value, key=request.key)
+            except NoAnswer:
+                continue
+            if answer.status == CREATED:
+                return answer
+            if answer.status not in {STORAGE_UNAVAILABLE, IN_USE}:
+                self.promises.wrong.append(
+                    f"I7: {request.path}, sent again, was answered {answer.status}: {answer.body}"
+                )
+                return None
+            await asyncio.sleep(0.2)
+        return None
+
     def close(self) -> None:
         for connection in self._idle:
             connection.close()
@@ -116,34 +176,37 @@ class Load:
 
     async def _register(self, connection: Connection) -> None:
         email = f"{uuid4().hex}@example.com"
-        self.promises.asked_emails.add(email)
-        answer = await self._ask(connection, "/register-user/", {"email": email, "name": "Ada"})
+        request = self.promises.asked_emails[email] = Request("/register-user/", {"email": email, "name": "Ada"})
+        answer = await self._ask(connection, request)
         if answer is not None:
             self.promises.users[answer.body["id"]] = email
 
     async def _order(self, connection: Connection) -> None:
         sku = uuid4().hex
-        self.promises.asked_skus.add(sku)
         lines = [{"sku": sku, "quantity": 2, "unit_price": "9.90"}]
         user = self._dice.choice(list(self.promises.users))
-        answer = await self._ask(connection, "/orders/", {"user_id": user, "currency": "EUR", "lines": lines})
+        request = Request("/orders/", {"user_id": user, "currency": "EUR", "lines": lines})
+        self.promises.asked_skus[sku] = request
+        answer = await self._ask(connection, request)
         if answer is not None:
             self.promises.orders[answer.body["id"]] = sku
             if answer.body["status"] != "placed" or answer.body["total"] != "19.80":
                 self.promises.wrong.append(f"an order was answered {answer.body}")
 
-    async def _ask(self, connection: Connection, path: str, value: object) -> Answer | None:
+    async def _ask(self, connection: Connection, request: Request) -> Answer | None:
         began = time.monotonic()
         try:
-            answer = await connection.ask("POST", path, value)
+            answer = await connection.ask("POST", request.path, request.value, key=request.key)
         except NoAnswer:
             self.promises.unanswered += 1
             return None
         finally:
             self.promises.slowest = max(self.promises.slowest, time.monotonic() - began)
         if answer.status == CREATED:
+            if answer.replayed:
+                self.promises.wrong.append(f"I7: {request.path} was answered with a key of its own as a repetition")
             return answer
         self.promises.refused[answer.status] += 1
-        if answer.status != 503:  # storage-unavailable, or draining: the only honest refusals of what we ask
-            self.promises.wrong.append(f"{path} was answered {answer.status}: {answer.body}")
+        if answer.status != STORAGE_UNAVAILABLE:  # that, or draining: the only honest refusals of what we ask
+            self.promises.wrong.append(f"{request.path} was answered {answer.status}: {answer.body}")
         return None

@@ -49,7 +49,7 @@ def counts(evidence: Evidence) -> Counts:
     return Counts(
         promised=len(evidence.promises.orders) + len(evidence.promises.users),
         kept=len(evidence.kept.orders) + len(evidence.kept.users),
-        unknown=evidence.promises.unknown,
+        unknown=len(evidence.promises.unknown),
         events=len({event.id for event in ours}),
         duplicates=len(ours) - len({event.id for event in ours}),
         mails=len({mail.id for mail in evidence.mails}),
@@ -63,6 +63,7 @@ def faults(evidence: Evidence) -> list[str]:
     return [
         *evidence.promises.wrong[:SHOWN],
         *_nothing_promised_is_lost(evidence),
+        *_each_key_has_one_answer(evidence),
         *_each_has_its_events(evidence),
         *_each_effect_happened_once(evidence),
         *_subjects_are_in_order(evidence),
@@ -85,8 +86,26 @@ def _nothing_promised_is_lost(evidence: Evidence) -> Iterator[str]:
     # Whatever became of a request without an answer, it was carried out once or not at all.
     skus = Counter(order.sku for order in kept.orders.values())
     yield from _some("I7: one request made two orders", [sku for sku, number in skus.items() if number > 1])
-    yield from _some("I7: nobody asked for these orders", skus.keys() - promises.asked_skus)
-    yield from _some("I7: nobody asked for these users", set(kept.users.values()) - promises.asked_emails)
+    yield from _some("I7: nobody asked for these orders", skus.keys() - promises.asked_skus.keys())
+    yield from _some("I7: nobody asked for these users", set(kept.users.values()) - promises.asked_emails.keys())
+
+
+def _each_key_has_one_answer(evidence: Evidence) -> Iterator[str]:
+    promises, kept = evidence.promises, evidence.kept
+    marks = {id_: order.sku for id_, order in kept.orders.items()} | kept.users
+    told = {mark: {id_ for id_, _ in each.answers} for mark, each in promises.repeated.items()}
+    short = [mark for mark, each in promises.repeated.items() if len(each.answers) < 2]
+    yield from _some("I7: nobody knows what became of these", [*(promises.unknown - told.keys()), *short])
+    yield from _some("I7: one key was answered with several ids", [mark for mark, ids in told.items() if len(ids) > 1])
+    lost = [f"{mark} {id_}" for mark, ids in told.items() for id_ in ids if marks.get(id_) != mark]
+    yield from _some("I7: a key was answered with what is not kept", lost)
+    again = [
+        mark
+        for mark, each in promises.repeated.items()
+        for number, (id_, replayed) in enumerate(each.answers)
+        if (number or each.before) and (not replayed or id_ != (each.before or id_))
+    ]
+    yield from _some("I7: what was there already was not replayed", again)
 
 
 def _each_has_its_events(evidence: Evidence) -> Iterator[str]:

@@ -106,6 +106,22 @@ class World:
     async def quiet(self) -> list[str]:
         """Wait until nothing is pending; what is wrong if something still is after the bound (I8)."""
         self.load.close()
+        found = await self._done()
+        if not found:
+            self.recovered = time.monotonic() - self.cured_at
+            self.tell("nothing is pending")
+        return found
+
+    async def resolve(self) -> list[str]:
+        """Find out, by its key, what became of each request without an answer (I7); then all is quiet again."""
+        kept = await self.books.kept()
+        await self.load.repeat({order.sku: id_ for id_, order in kept.orders.items()} | _turned(kept.users))
+        self.tell(f"{len(self.promises.repeated)} requests were sent again, {len(self.promises.unknown)} unknown")
+        self.load.close()
+        self.cured()
+        return await self._done()
+
+    async def _done(self) -> list[str]:
         expected, least, moved_at = self._expected_left(), None, time.monotonic()
         told_at = moved_at
         while (left := await self.books.pending()) != expected:
@@ -119,8 +135,6 @@ class World:
                 told_at = now
                 self.tell(f"still pending: {left}")
             await asyncio.sleep(LOOK_SECONDS)
-        self.recovered = time.monotonic() - self.cured_at
-        self.tell("nothing is pending")
         return []
 
     async def published(self) -> list[Published]:
@@ -188,6 +202,10 @@ class World:
 
     def _measures(self) -> dict[str, Measure]:
         return {name: measure(member.process, member.lives) for name, member in self.fleet.members.items()}
+
+
+def _turned(ids: Mapping[str, str]) -> dict[str, str]:
+    return {mark: id_ for id_, mark in ids.items()}
 
 
 def settings(servers: Servers, choice: Choice) -> dict[str, str]:

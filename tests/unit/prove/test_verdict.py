@@ -9,7 +9,7 @@ import pytest
 from prove.books.database import Kept, Order
 from prove.books.mails import Mail
 from prove.books.published import Published
-from prove.promises import Promises
+from prove.promises import Promises, Repeated, Request
 from prove.verdict import CONFIRMED, CREATED, REGISTERED, STEP, Evidence, counts, faults
 
 
@@ -24,8 +24,9 @@ def all_well() -> Evidence:
     promises = Promises(
         users={"ada": "ada@example.com"},
         orders={"o1": "sku1"},
-        asked_emails={"ada@example.com"},
-        asked_skus={"sku1"},
+        asked_emails={"ada@example.com": Request("/register-user/", {})},
+        asked_skus={"sku1": Request("/orders/", {})},
+        repeated={"sku1": Repeated("o1", [("o1", True), ("o1", True)])},
     )
     return Evidence(
         promises,
@@ -55,12 +56,30 @@ def test_what_is_kept_is_no_fault() -> None:
     assert (seen.promised, seen.kept, seen.duplicates, seen.mails, seen.mails_again) == (2, 2, 1, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("before", "answers"), [("o1", [True, True]), (None, [False, True]), (None, [True, True])], ids=str
+)
+def test_a_key_that_finds_out_what_became_of_its_request_is_no_fault(before: str | None, answers: list[bool]) -> None:
+    """Also one whose request came to its end between the look into the database and the repetition."""
+    evidence = sent_again(before, *(("o1", replayed) for replayed in answers))(all_well())
+
+    assert faults(evidence) == []
+    assert counts(evidence).unknown == 1
+
+
 def on_the_broker(change: Callable[[list[Published]], list[Published]]) -> Callable[[Evidence], Evidence]:
     return lambda evidence: replace(evidence, brokers=[change(list(evidence.brokers[0]))])
 
 
 def in_the_database(**changes: object) -> Callable[[Evidence], Evidence]:
     return lambda evidence: replace(evidence, kept=replace(evidence.kept, **changes))  # type: ignore[arg-type]
+
+
+def sent_again(before: str | None, *answers: tuple[str, bool]) -> Callable[[Evidence], Evidence]:
+    """The order was not answered the first time."""
+    return lambda evidence: replace(
+        evidence, promises=replace(evidence.promises, orders={}, repeated={"sku1": Repeated(before, list(answers))})
+    )
 
 
 def in_the_mailbox(*mails: Mail) -> Callable[[Evidence], Evidence]:
@@ -80,6 +99,13 @@ FAULTS = {
         "I7",
         in_the_database(orders={name: Order("ada", "confirmed", 2, "sku1") for name in ("o1", "o2")}),
     ),
+    "an order of which nobody knows": ("I7", sent_again(None)),
+    "a request that has no answer for long": ("I7", sent_again(None, ("o1", False))),
+    "two ids for one key": ("I7", sent_again(None, ("o1", False), ("o2", True))),
+    "a key that was answered anew": ("I7", sent_again("o1", ("o1", False), ("o1", True))),
+    "a key that was answered anew in the end": ("I7", sent_again(None, ("o1", False), ("o1", False))),
+    "a key with another answer than before": ("I7", sent_again("o2", ("o1", True), ("o1", True))),
+    "a key of an order that is not kept": ("I7", sent_again(None, ("o7", False), ("o7", True))),
     "an event that never left": ("I3", on_the_broker(lambda events: [one for one in events if one.id != "e3"])),
     "an order told by two events": ("I2", on_the_broker(lambda events: [*events, an_event("e9", CREATED, "o1", 1)])),
     "an order that was not confirmed": ("I4", in_the_database(orders={"o1": Order("ada", "placed", 1, "sku1")})),
