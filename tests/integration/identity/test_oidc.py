@@ -9,6 +9,7 @@ import pytest
 
 from adapters.identity.oidc.identity import OidcIdentity
 from adapters.identity.oidc.tokens import TOKEN_MOST
+from entrypoints.testing import Crossdock, crossdock
 from ports.errors import Unavailable
 from ports.identity import Identity, InvalidToken, SignIn
 from tests.clock import ManualClock
@@ -309,12 +310,12 @@ async def test_an_unknown_key_that_comes_first_makes_no_second_fetch(identity: I
 async def test_keys_are_renewed_when_their_time_is_over(
     identity: Identity, issuer: FakeIssuer, clock: ManualClock, first_key: Key
 ) -> None:
-    """Within a minute and a day, whatever the issuer says; a key that is withdrawn is not accepted any longer."""
+    """Within one minute and two, whatever the issuer says; a key that is withdrawn is not accepted any longer."""
     await identity.identify(issuer.token())
     issuer.keys = [new_key(id="k2")]
     withdrawn = issuer.token(first_key, jti="another")
 
-    await clock.advance(3599)
+    await clock.advance(119)
     assert issuer.key_fetches == 1
     await clock.advance(1)
     await issuer.until_asked(KEYS, 2)
@@ -325,7 +326,9 @@ async def test_keys_are_renewed_when_their_time_is_over(
         await identity.identify(withdrawn)
 
 
-@pytest.mark.parametrize(("says", "seconds"), [("no-store", 60), ("max-age=5", 60), ("max-age=1000000", 24 * 3600)])
+@pytest.mark.parametrize(
+    ("says", "seconds"), [("no-store", 60), ("max-age=90", 90), ("max-age=1000000", 120), ("private", 120)]
+)
 async def test_how_long_keys_are_kept_has_bounds(
     issuer: FakeIssuer, clock: ManualClock, says: str, seconds: float
 ) -> None:
@@ -360,6 +363,49 @@ async def test_an_issuer_that_is_away_at_the_start_is_told_of_and_found_when_it_
         assert identity.sign_in == SignIn(f"{issuer.address}/authorize", f"{issuer.address}/token")
 
 
+async def test_readiness_tells_soon_that_the_issuer_went_away_and_asks_nobody_for_it(issuer: FakeIssuer) -> None:
+    """However long the keys could be kept, and though nobody comes with an unknown one; they stay good meanwhile."""
+    issuer.cache_control = "max-age=86400"
+    async with crossdock(CROSSDOCK_IDENTITY="oidc", OIDC_ISSUER=issuer.address, OIDC_AUDIENCE=AUDIENCE) as dock:
+        await dock.client.get("/orders/", headers=_bearer(issuer.token()))
+        before = (await dock.client.get("/readyz")).json()
+        await issuer.stop()
+        gone = dock.clock.now()
+        await dock.clock.advance(120)
+
+        told = await _readiness(dock, "degraded")
+        asked = len(issuer.asked)
+        again = (await dock.client.get("/readyz")).json()
+        served = await dock.client.get("/orders/", headers=_bearer(issuer.token(jti="another")))
+        await issuer.start()
+        await dock.clock.advance(15)
+        after = await _readiness(dock, "ready")
+
+    detail = told["checks"]["identity"]["detail"]
+    assert before["status"] == "ready"
+    assert f"since {gone:%Y-%m-%dT%H}:02" in detail
+    assert "the keys of before are used" in detail
+    assert "connect" in detail.lower()
+    assert (again, asked) == (told, 2)
+    assert served.status_code == 200
+    assert after["checks"]["identity"] == {"status": "ready", "detail": ""}
+
+
+async def test_an_issuer_that_fails_in_another_way_is_told_of_by_the_latest(
+    identity: Identity, issuer: FakeIssuer, clock: ManualClock
+) -> None:
+    await identity.identify(issuer.token())
+    issuer.status = 500
+    await clock.advance(120)
+    await issuer.until_asked(DISCOVERY, 2)
+    first = await _trouble_with(identity, "500")
+    issuer.status = 404
+    await clock.advance(15)
+    second = await _trouble_with(identity, "404")
+
+    assert first.partition(", ")[0] == second.partition(", ")[0]
+
+
 async def test_an_issuer_that_fails_is_told_of_while_its_keys_go_on(identity: Identity, issuer: FakeIssuer) -> None:
     await identity.identify(issuer.token())
     issuer.status = 500
@@ -379,6 +425,25 @@ async def test_an_issuer_that_says_nothing_holds_nobody_up_for_long(issuer: Fake
         async with asyncio.timeout(6):
             with pytest.raises(Unavailable):
                 await identity.identify(issuer.token())
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def _readiness(dock: Crossdock, status: str) -> Any:
+    """What readiness says when it has become so: keys come over a socket, so poll, within a bound."""
+    async with asyncio.timeout(10):
+        while (told := (await dock.client.get("/readyz")).json())["status"] != status:  # noqa: ASYNC110 it comes over a socket
+            await asyncio.sleep(0.01)
+    return told
+
+
+async def _trouble_with(identity: Identity, cause: str) -> str:
+    async with asyncio.timeout(10):
+        while cause not in (identity.trouble or ""):  # noqa: ASYNC110 the same
+            await asyncio.sleep(0.01)
+    return identity.trouble or ""
 
 
 async def _until_known(identity: Identity, token: str) -> None:

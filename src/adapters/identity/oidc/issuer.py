@@ -14,9 +14,8 @@ from ports.clock import Clock
 from ports.errors import PortError, Rejected, Unavailable
 from ports.identity import SignIn
 
-FRESH_SECONDS: Final = 600.0  # when the issuer does not say
-FRESH_LEAST: Final = 60.0
-FRESH_MOST: Final = 24 * 3600.0
+FRESH_LEAST: Final = 60.0  # whatever the issuer says; between these, its max-age holds
+FRESH_MOST: Final = 120.0  # so an issuer that goes away, and a key that is withdrawn, are noticed soon
 COOL_DOWN: Final = 30.0  # between fetches that an unknown key asks for
 RETRY_FIRST: Final = 1.0
 RETRY_MOST: Final = 15.0
@@ -48,6 +47,7 @@ class Issuer:
         self._ring: KeyRing | None = None
         self._sign_in: SignIn | None = None
         self._trouble: str | None = None
+        self._away_since = ""
         self._failures = 0
         self._due = 0.0  # all on the monotonic scale
         self._looked_at = float("-inf")
@@ -57,7 +57,7 @@ class Issuer:
 
     @property
     def trouble(self) -> str | None:
-        """Since when the issuer cannot be asked, and why."""
+        """Since when the issuer cannot be asked, and why it could not the last time."""
         return self._trouble
 
     @property
@@ -143,7 +143,7 @@ class Issuer:
         self._sign_in = _sign_in(discovered)
         self._trouble = None
         self._failures = 0
-        fresh = FRESH_SECONDS if answer.max_age is None else answer.max_age
+        fresh = FRESH_MOST if answer.max_age is None else answer.max_age
         self._due = self._clock.monotonic() + min(max(fresh, FRESH_LEAST), FRESH_MOST)
 
     async def _discover(self) -> Discovered:
@@ -158,10 +158,12 @@ class Issuer:
         return discovered
 
     def _failed(self, error: PortError) -> None:
-        if self._trouble is None:
-            since = to_rfc3339(self._clock.now())
-            kept = "the keys of before are used" if self._ring else "no token can be checked"
-            self._trouble = f"the issuer of tokens cannot be asked for its keys since {since}, {kept}: {error}"
+        is_news = self._trouble is None
+        if is_news:
+            self._away_since = to_rfc3339(self._clock.now())
+        kept = "the keys of before are used" if self._ring else "no token can be checked"
+        self._trouble = f"the issuer of tokens cannot be asked for its keys since {self._away_since}, {kept}: {error}"
+        if is_news:
             log.warning("%s", self._trouble)
         wait = min(RETRY_FIRST * 2**self._failures, RETRY_MOST)
         self._failures = min(self._failures + 1, 10)
