@@ -367,6 +367,29 @@ async def test_the_document_says_which_scope_each_operation_wants(client: httpx.
     assert document["components"]["securitySchemes"]["accessToken"]["bearerFormat"] == "JWT"
 
 
+async def test_problems_of_one_status_are_all_named_for_each_operation(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+
+    for operation, codes in {
+        ("/orders/", "post"): {"identity-unavailable", "overloaded", "storage-unavailable"},
+        ("/weather/{city}", "get"): {
+            "identity-unavailable",
+            "overloaded",
+            "weather-not-configured",
+            "weather-unavailable",
+        },
+        ("/operator/api/status", "get"): {"identity-unavailable", "overloaded", "storage-unavailable"},
+    }.items():
+        path, method = operation
+        told = document["paths"][path][method]["responses"]["503"]
+        assert set(told["content"]["application/problem+json"]["examples"]) == codes
+        assert all(f"`{code}`" in told["description"] for code in codes)
+        assert "Retry-After" in told["headers"]
+    replay = document["paths"]["/operator/api/dead-letters/{id}/replay"]["post"]["responses"]["403"]
+    assert replay["description"] == "`cross-site-request`, `insufficient-scope`"
+    assert codes <= document["components"]["examples"].keys()
+
+
 def _without_names(answer: httpx.Response) -> dict[str, Any]:
     """The problem, but for what names this request."""
     return {name: value for name, value in answer.json().items() if name not in {"instance", "request_id"}}
