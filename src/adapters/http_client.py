@@ -164,6 +164,11 @@ class HttpClient:
         self._pool: _Pool | None = None
         self._calls: set[_Call] = set()
 
+    @property
+    def pools(self) -> Mapping[str, tuple[int, int]]:
+        """How many connections are used or waited for, and how many there may be."""
+        return {"http": (len(self._calls), self._connections)}
+
     async def start(self) -> None:
         """Load the trusted certificates and make the pool; nothing is connected yet."""
         for name in _TALKATIVE_LOGGERS:

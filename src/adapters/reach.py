@@ -68,6 +68,7 @@ class Reach(Generic[L]):
         self._clock = clock
         self._seconds = seconds
         self._rest_seconds = rest_seconds
+        self._links = links
         self._places = asyncio.Semaphore(links)
         self._idle: list[L] = []
         self._asking: set[asyncio.Task[object]] = set()
@@ -82,6 +83,11 @@ class Reach(Generic[L]):
         if self._away is not None:
             return f"{self.name} is away: {self._away}"
         return next((f"{self.name} refuses to {what}: {why}" for what, why in self._refused.items()), None)
+
+    @property
+    def use(self) -> tuple[int, int]:
+        """How many links are used or waited for, and how many there may be."""
+        return len(self._asking), self._links
 
     async def start(self, question: Callable[[L], Awaitable[object]]) -> None:
         """Ask something once, to know early how it is; a server that is away is no failure."""

@@ -167,6 +167,11 @@ class RedisClient:
         """What is wrong with it; None while all is well."""
         return self._reach.trouble
 
+    @property
+    def pools(self) -> Mapping[str, tuple[int, int]]:
+        """How many connections are used or waited for, and how many there may be."""
+        return {"redis": self._reach.use}
+
     async def start(self) -> None:
         """Load the trusted certificates, and see how the server is. Returns soon also when it is away."""
         if self._tls:

@@ -38,7 +38,12 @@ from domain.services.ownership import Ownership
 from domain.services.register_user import RegisterUser
 from domain.services.send_order_confirmation import SendOrderConfirmation
 from domain.services.send_welcome_email import SendWelcomeEmail
+from entrypoints.backlog import Backlog
 from entrypoints.health import HealthCheck
+from entrypoints.metrics import deliveries as metrics_of_deliveries
+from entrypoints.metrics import outside as metrics_of_outside
+from entrypoints.metrics import process as metrics_of_process
+from entrypoints.metrics.registry import Metrics
 from entrypoints.settings import Settings
 from entrypoints.settings_ports import (
     CeleryTaskQueue,
@@ -56,6 +61,7 @@ from entrypoints.settings_ports import (
 from entrypoints.settings_variables import Rate
 from ports.cache import Cache
 from ports.clock import Clock
+from ports.delivery_counts import DeliveryCounts
 from ports.event_broker import EventBroker
 from ports.identity import Identity
 from ports.ids import Ids
@@ -386,13 +392,16 @@ def _attempts(settings: Settings) -> Attempts:
     return Attempts(most=settings.delivery.max_attempts, delay=settings.delivery.retry_delay)
 
 
-def _recording(settings: Settings, persistence: Persistence, clock: Clock, process: str) -> Recording:
+def _recording(
+    settings: Settings, persistence: Persistence, clock: Clock, process: str, counts: DeliveryCounts
+) -> Recording:
     performs_here = settings.task_queue.backend == "background"
     return Recording(
         persistence,
         clock,
         partitions=settings.event_broker.partitions,
         performs_as=process if performs_here else None,
+        counts=counts,
     )
 
 
@@ -403,7 +412,9 @@ def _event_relay(
     clock: Clock,
     process: str,
     reactions: dict[Any, Any],
+    *,
     pace: Pace,
+    counts: DeliveryCounts,
 ) -> EventRelay:
     partitions = settings.event_broker.partitions
     return EventRelay(
@@ -415,6 +426,7 @@ def _event_relay(
         topics=TOPICS,
         group=settings.event_broker.consumer_group,
         pace=pace,
+        counts=counts,
     )
 
 
@@ -427,11 +439,21 @@ def _task_relay(
     *,
     attempts: Attempts,
     pace: Pace,
+    counts: DeliveryCounts,
 ) -> TaskRelay:
     # A queue that several relays have in common is handed tasks by one of them at a time.
     in_common = settings.task_queue.backend == "celery"
     shares = LeasedShares(persistence.leases, clock, role="tasks", member=process, count=1) if in_common else None
-    return TaskRelay(persistence, queue, clock, attempts=attempts, shares=shares, pace=pace)
+    return TaskRelay(persistence, queue, clock, attempts=attempts, shares=shares, pace=pace, counts=counts)
+
+
+def _metrics(counts: DeliveryCounts, backlog: Callable[[], Backlog], outside: OutsideCounts) -> Metrics:
+    return Metrics(
+        lambda: metrics_of_deliveries.counted(counts),
+        lambda: metrics_of_deliveries.waiting(backlog()),  # which builds adapters, and not before somebody asks
+        lambda: metrics_of_outside.outside(outside),
+        metrics_of_process.process,
+    )
 
 
 def _by_backend(
@@ -524,7 +546,8 @@ class Container(containers.DeclarativeContainer):
 
     attempts = providers.Singleton(_attempts, settings)
     pace = providers.Singleton(Pace, clock)
-    unit_of_work = providers.Singleton(_recording, settings, persistence, clock, process)
+    delivery_counts = providers.Singleton(DeliveryCounts)
+    unit_of_work = providers.Singleton(_recording, settings, persistence, clock, process, delivery_counts)
 
     send_welcome_email = providers.Singleton(SendWelcomeEmail, persistence.provided.users, mailer)
     send_order_confirmation = providers.Singleton(
@@ -533,7 +556,9 @@ class Container(containers.DeclarativeContainer):
     work = providers.Dict(
         {tasks.SendWelcomeEmail: send_welcome_email, tasks.SendOrderConfirmation: send_order_confirmation}
     )
-    perform = providers.Singleton(Perform, persistence, clock, work, process=process, attempts=attempts, pace=pace)
+    perform = providers.Singleton(
+        Perform, persistence, clock, work, process=process, attempts=attempts, pace=pace, counts=delivery_counts
+    )
     task_queue = _by_backend(
         "task_queue",
         settings,
@@ -561,10 +586,26 @@ class Container(containers.DeclarativeContainer):
         Retry, unit_of_work, clock, reactions, group=consumer_group, process=process, attempts=attempts
     )
     event_relay = providers.Singleton(
-        _event_relay, settings, persistence, event_broker, clock, process, reactions, pace
+        _event_relay,
+        settings,
+        persistence,
+        event_broker,
+        clock,
+        process,
+        reactions,
+        pace=pace,
+        counts=delivery_counts,
     )
     task_relay = providers.Singleton(
-        _task_relay, settings, persistence, task_queue, clock, process, attempts=attempts, pace=pace
+        _task_relay,
+        settings,
+        persistence,
+        task_queue,
+        clock,
+        process,
+        attempts=attempts,
+        pace=pace,
+        counts=delivery_counts,
     )
     dead_letters = providers.Singleton(DeadLetters, persistence, clock)
 
@@ -576,6 +617,10 @@ class Container(containers.DeclarativeContainer):
     list_orders = providers.Singleton(ListOrders, persistence.provided.orders, ownership)
     get_weather = providers.Singleton(GetWeather, weather)
 
+    backlog = providers.Singleton(
+        Backlog, persistence, event_broker, clock, topics=providers.Object(TOPICS), group=consumer_group
+    )
+    metrics = providers.Singleton(_metrics, delivery_counts, backlog.provider, outside_counts)
     health = providers.Singleton(HealthCheck, persistence, event_broker, clock)
 
 

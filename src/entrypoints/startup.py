@@ -5,6 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from domain.delivery.dead_letters import DeadLetters
@@ -12,6 +13,7 @@ from domain.delivery.loop import Loop
 from domain.delivery.perform import RENEW_SECONDS
 from entrypoints.consumer import housekeeping_loop, retry_loop
 from entrypoints.container import Container, build
+from entrypoints.metrics.process import pools
 from entrypoints.relay import event_relay_loop, task_relay_loop
 from entrypoints.roles import Role
 from entrypoints.settings import Settings
@@ -42,6 +44,8 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
         parts.append(container.mailer())
         if role is not Role.WORKER:  # it is the other end of the queue
             parts.append(container.task_queue())
+        container.backlog().asks_broker = role is not Role.WORKER
+        container.metrics().sources.append(partial(pools, parts))
         for part in parts:
             if hasattr(part, "stop"):  # also what could not start may have begun to
                 stack.push_async_callback(_bounded, part.stop, grace)
@@ -69,12 +73,13 @@ async def pipeline(container: Container, role: Role = Role.UP) -> AsyncIterator[
     if role.performs(settings):
         background.append(Loop("renew", container.perform().renew, container.clock(), poll_seconds=RENEW_SECONDS))
     task_queue = container.task_queue()
-    process = container.process()
+    process, counts = container.process(), container.delivery_counts()
 
     async def recorded(deliveries: Sequence[Delivery]) -> None:
         ours = [one for one in deliveries if one.lane is Lane.TASK and one.holder == process]
         if ours:
-            await task_queue.enqueue(ours)
+            for one, outcome in zip(ours, await task_queue.enqueue(ours), strict=True):
+                counts.given(one, outcome)
         lanes = {one.lane for one in deliveries if one.holder != process}
         wake(lanes)
         if elsewhere := lanes - loops.keys():

@@ -1,9 +1,9 @@
 """What is counted about the outside APIs that are asked."""
 
-from bisect import bisect_left
 from enum import StrEnum
 from typing import Final
 
+from ports.histogram import Histogram
 from ports.quota import Quota
 
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
@@ -40,27 +40,12 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"  # one call is, to see
 
 
-class Seconds:
-    """How long calls took: a histogram."""
-
-    __slots__ = ("buckets", "total")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(BOUNDS) + 1)
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        """One more call."""
-        self.buckets[bisect_left(BOUNDS, seconds)] += 1
-        self.total += seconds
-
-
 class OutsideCounts:
     """Counts of this process, by the name of the API; plain dictionaries, to be rendered when somebody asks."""
 
     def __init__(self) -> None:
         self.calls: dict[tuple[str, Outcome], int] = {}
-        self.seconds: dict[str, Seconds] = {}
+        self.seconds: dict[str, Histogram] = {}
         self.recalls: dict[tuple[str, Recall], int] = {}
         self.breakers: dict[str, BreakerState] = {}
         self.breaker_changes: dict[tuple[str, BreakerState], int] = {}
@@ -71,7 +56,7 @@ class OutsideCounts:
         self.calls[api, outcome] = self.calls.get((api, outcome), 0) + 1
         if outcome not in {Outcome.CROWDED, Outcome.QUOTA_SPENT, Outcome.BREAKER_OPEN}:
             if api not in self.seconds:
-                self.seconds[api] = Seconds()
+                self.seconds[api] = Histogram(BOUNDS)
             self.seconds[api].add(seconds)
 
     def recalled(self, api: str, what: Recall) -> None:

@@ -361,6 +361,13 @@ class Ledger(ABC):
         """How many there are."""
 
     @abstractmethod
+    async def due_since(self) -> Mapping[Lane, datetime]:
+        """When the first in line of what is ready came, or comes, due; without the lanes in which nothing is ready.
+
+        Of events the first recorded is first in line, of the others the longest due.
+        """
+
+    @abstractmethod
     async def survey(self, group: str, topic: str, messages: Sequence[tuple[str | None, str, str]]) -> Survey:
         """What is known of messages of one topic, each given as subject, source and id."""
 

@@ -959,6 +959,31 @@ class LedgerContract(PersistenceCases):
             (Lane.RECEIVED, State.READY): 1,
         }
 
+    async def test_it_is_told_since_when_the_first_of_each_lane_is_due(self, persistence: Persistence) -> None:
+        nothing = await persistence.ledger.due_since()
+        await a_dead_head(persistence, a_delivery(subject="s"), a_delivery(subject="s", due_at=NOON - DAY))
+        await recorded(
+            persistence,
+            a_delivery(partition=5, due_at=NOON - SECOND),
+            a_delivery(partition=2, due_at=NOON - HOUR),  # no older: it comes after the other
+            a_task(due_at=NOON - SECOND),
+            a_task(due_at=NOON - HOUR),
+            dead(a_task(due_at=NOON - DAY)),
+            a_received(due_at=NOON + HOUR, group="another"),
+        )
+
+        since = await persistence.ledger.due_since()
+
+        assert nothing == {}
+        assert since == {Lane.EVENT: NOON - SECOND, Lane.TASK: NOON - HOUR, Lane.RECEIVED: NOON + HOUR}
+
+    async def test_what_is_not_ready_any_more_is_not_due(self, persistence: Persistence) -> None:
+        event, task = await recorded(persistence, a_delivery(), a_task())
+
+        await commit(persistence, change(event, event.sent("broker-1", NOON)), Remove(task.id, token=None))
+
+        assert await persistence.ledger.due_since() == {}
+
 
 class BlockingContract(PersistenceCases):
     async def test_what_is_recorded_behind_a_dead_one_is_blocked(self, persistence: Persistence) -> None:

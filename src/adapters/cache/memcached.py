@@ -157,6 +157,12 @@ class MemcachedCache(Cache):
         troubles = [server.trouble for server in self._servers.values() if server.trouble]
         return "; ".join(troubles) or None
 
+    @property
+    def pools(self) -> Mapping[str, tuple[int, int]]:
+        """How many connections to all servers are used or waited for, and how many there may be."""
+        uses = [server.use for server in self._servers.values()]
+        return {"memcached": (sum(used for used, _ in uses), sum(most for _, most in uses))}
+
     async def start(self) -> None:
         await asyncio.gather(*(server.start(MemcachedLink.version) for server in self._servers.values()))
 

@@ -1,6 +1,7 @@
 """A cache in Redis, which all processes share."""
 
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -26,6 +27,10 @@ class RedisCache(Cache):
     @property
     def trouble(self) -> str | None:
         return self._client.trouble
+
+    @property
+    def pools(self) -> Mapping[str, tuple[int, int]]:
+        return self._client.pools
 
     async def start(self) -> None:
         await self._client.start()

@@ -246,6 +246,7 @@ class _Deliveries:
         self._lines: defaultdict[str | int, list[int]] = defaultdict(list)
         self._heads: defaultdict[tuple[Lane, str], list[tuple[datetime, int]]] = defaultdict(list)  # lane, group
         self._ready_events: defaultdict[int, list[int]] = defaultdict(list)  # by partition
+        self._due: defaultdict[Lane, list[tuple[datetime, int]]] = defaultdict(list)  # ready tasks, received messages
         self._sent: defaultdict[str | None, list[tuple[datetime, int]]] = defaultdict(list)  # by broker
         self._dead: list[int] = []
         self._discarded: list[tuple[datetime, int]] = []
@@ -275,6 +276,12 @@ class _Deliveries:
         if handed_before is not None:
             due = (row for row in due if not (row.is_handed_over and row.sent_at and row.sent_at > handed_before))
         return list(islice(due, limit))
+
+    def due_since(self) -> dict[Lane, datetime]:
+        since = {lane: due[0][0] for lane, due in self._due.items() if due}
+        if events := [positions[0] for positions in self._ready_events.values() if positions]:
+            since[Lane.EVENT] = self._rows[min(events)].due_at
+        return since
 
     def dead(self, after: int, limit: int) -> DeskPage:
         start = bisect_left(self._dead, after + 1)
@@ -372,6 +379,8 @@ class _Deliveries:
         match row.state:
             case State.READY if row.lane is Lane.EVENT:
                 return self._ready_events[row.partition], row.position
+            case State.READY:
+                return self._due[row.lane], (row.due_at, row.position)
             case State.SENT:
                 return self._sent[row.sent_to], (row.sent_at or row.recorded_at, row.position)
             case State.DEAD:
@@ -480,6 +489,9 @@ class _Ledger(Ledger):
 
     async def counts(self) -> Mapping[tuple[Lane, State], int]:
         return dict(self._store.opened().deliveries.counts)
+
+    async def due_since(self) -> Mapping[Lane, datetime]:
+        return self._store.opened().deliveries.due_since()
 
     async def survey(self, group: str, topic: str, messages: Sequence[tuple[str | None, str, str]]) -> Survey:
         store = self._store.opened()

@@ -15,7 +15,8 @@ from domain.delivery.unit_of_work import CLAIM_SECONDS
 from domain.model.tasks import TASK_TYPES, Task
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
-from ports.deliveries import Delivery, Lane
+from ports.deliveries import Delivery, Lane, State
+from ports.delivery_counts import DeliveryCounts, Step
 from ports.errors import Conflict, Rejected, Unavailable, Unknown
 from ports.persistence import Persistence, Remove, Replace, Traffic
 
@@ -43,8 +44,10 @@ class Perform:
         process: str,
         attempts: Attempts,
         pace: Pace | None = None,
+        counts: DeliveryCounts | None = None,
     ) -> None:
         self._pace = pace or Pace(clock)
+        self._counts = counts or DeliveryCounts()
         self._persistence = persistence
         self._clock = clock
         self._work = {type_.name: (type_, work[type_]) for type_ in TASK_TYPES if type_ in work}
@@ -136,7 +139,17 @@ class Perform:
                     return  # the claim has run out: whoever takes it over marks it
                 await self._clock.sleep(outage.next_delay(getattr(error, "retry_after", None)))
             else:
+                self._count(task, verdict)
                 return
+
+    def _count(self, task: Delivery, verdict: Delivery | None) -> None:
+        if verdict is None:
+            took = (self._clock.now() - task.recorded_at).total_seconds()
+            self._counts.handled(task.lane, task.topic, task.name, took)
+        elif verdict.state is State.DEAD:
+            self._counts.count(Step.DEAD, task)
+        else:
+            self._counts.count(Step.FAILED if verdict.attempts == task.attempts else Step.POSTPONED, task)
 
     async def _write(self, task: Delivery, verdict: Delivery | None) -> bool:
         """Mark the row; false when it is not ours to mark any more."""

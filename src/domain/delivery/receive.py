@@ -18,6 +18,7 @@ from domain.model.times import from_rfc3339
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Happening, Lane, State, ordering_key
+from ports.delivery_counts import Step
 from ports.errors import Conflict, PortError, Precondition, Rejected, Unavailable, Unknown
 from ports.event_broker import Batch, EventBroker
 from ports.ids import Ids
@@ -60,6 +61,11 @@ class _Incoming:
     subject: str | None
     event: Event | None
     unreadable: str | None
+
+    @property
+    def type(self) -> str:
+        """What it says that it is."""
+        return self.message.attributes.get("type", "")
 
     @classmethod
     def of(cls, message: Message) -> "_Incoming":
@@ -115,6 +121,7 @@ class Receive:
     ) -> None:
         self._pace = pace or Pace(clock)
         self._recording = recording
+        self._counts = recording.counts
         self._persistence = recording.persistence
         self._broker = broker
         self._clock = clock
@@ -125,7 +132,6 @@ class Receive:
         self._attempts = attempts
         self._noted: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what we took in hand, by partition
         self._suspects: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what another had when it ended
-        self.passed_over = 0  # messages of types that are not ours
         self._failure = ""
         self._failed_at = float("-inf")
 
@@ -210,6 +216,8 @@ class Receive:
                 checked.add(partition)
                 reached(CrashPoint.CONSUMER_BEFORE_ACKNOWLEDGE)
             except (Unavailable, Unknown) as error:
+                for message in batch.messages:
+                    self._counts.counted(Step.POSTPONED, Lane.RECEIVED, batch.topic, message.attributes.get("type", ""))
                 delay = outage.next_delay(getattr(error, "retry_after", None))
                 log.warning("partition %d of %s pauses %.1f s: %s", batch.partition, batch.topic, delay, error)
                 await self._clock.sleep(delay)
@@ -242,7 +250,13 @@ class Receive:
         incoming = [one for one in received if one.unreadable is not None or type(one.event) in self._reactions]
         if incoming:
             await self._handle(batch, incoming, first=first)
-        self.passed_over += sum(one.event is None and one.unreadable is None for one in received)
+        for one in received:  # not before, or it would be counted with each new try
+            self._count(Step.RECEIVED, one)
+            if one.event is None and one.unreadable is None:
+                self._count(Step.PASSED_OVER, one)
+
+    def _count(self, step: Step, one: _Incoming) -> None:
+        self._counts.counted(step, Lane.RECEIVED, one.message.topic, one.type)
 
     async def _handle(self, batch: Batch, incoming: Sequence[_Incoming], *, first: bool) -> None:
         partition = (batch.topic, batch.partition)
@@ -277,8 +291,9 @@ class Receive:
             key = (one.source, one.id)
             if key in survey.seen:
                 seen.append(one)
-            else:
-                fresh.setdefault(key, one)
+            elif fresh.setdefault(key, one) is one:
+                continue
+            self._count(Step.REPEATED, one)
         done: list[Write] = [write for one in seen for write in _off_the_outbox(one)]
         if done:
             await self._persistence.commit(list(dict.fromkeys(done)), traffic=Traffic.CONSUMER)
@@ -323,6 +338,8 @@ class Receive:
         except Exception as error:  # whatever it is, the message is kept and tells of it
             return await self._park(one, state, why=reason(error), attempts=1)
         reached(CrashPoint.CONSUMER_AFTER_EFFECT)
+        took = (self._clock.now() - one.event.occurred_at).total_seconds()
+        self._counts.handled(Lane.RECEIVED, one.message.topic, one.type, took)
         return LaneState(state.version + 1)
 
     def _too_old(self, message: Message) -> str | None:
@@ -343,7 +360,7 @@ class Receive:
         delivery = Delivery(
             id=str(self._ids.new()),
             lane=Lane.RECEIVED,
-            name=one.message.attributes.get("type", ""),
+            name=one.type,
             topic=one.message.topic,
             subject=one.subject,
             group=self._group,
@@ -364,6 +381,8 @@ class Receive:
         writes: list[Write] = [self._remember(one), *self._advance(one, state), Record(delivery)]
         writes += _off_the_outbox(one)
         await self._persistence.commit(writes, traffic=Traffic.CONSUMER)
+        if why is not None:
+            self._counts.count(Step.DEAD if dead else Step.FAILED, delivery)
         await self._recording.tell([delivery])
         return LaneState(state.version + 1, occupied=True)
 

@@ -14,6 +14,7 @@ from domain.delivery.shares import LeasedShares
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane
+from ports.delivery_counts import DeliveryCounts, Step
 from ports.errors import Conflict, Rejected, Unavailable
 from ports.event_broker import EventBroker, Outcome
 from ports.persistence import Block, HoldLease, MarkSent, Persistence, Remove, Replace, Traffic, Write
@@ -49,8 +50,10 @@ class EventRelay:
         topics: Sequence[str],
         group: str,
         pace: Pace | None = None,
+        counts: DeliveryCounts | None = None,
     ) -> None:
         self._pace = pace or Pace(clock)
+        self._counts = counts or DeliveryCounts()
         self._persistence = persistence
         self._broker = broker
         self._shares = shares
@@ -183,6 +186,7 @@ class EventRelay:
         now = self._clock.now()
         writes: list[Write] = []
         for delivery, outcome in zip(batch, outcomes, strict=True):
+            self._counts.given(delivery, outcome)
             if outcome is None and delivery.name in self._kept_types:
                 writes.append(MarkSent(delivery.id, identity, now))
             elif outcome is None:
@@ -221,8 +225,10 @@ class TaskRelay:
         attempts: Attempts,
         shares: LeasedShares | None = None,
         pace: Pace | None = None,
+        counts: DeliveryCounts | None = None,
     ) -> None:
         self._pace = pace or Pace(clock)
+        self._counts = counts or DeliveryCounts()
         self._persistence = persistence
         self._queue = queue
         self._clock = clock
@@ -242,6 +248,8 @@ class TaskRelay:
         handed = await self._take(due, now)
         outcomes = await self._queue.enqueue(handed)
         reached(CrashPoint.TASK_AFTER_ENQUEUE)
+        for task, outcome in zip(handed, outcomes, strict=True):
+            self._counts.given(task, outcome)
         again = {task.id for task in due if task.is_handed_over}
         accepted = [task for task, outcome in zip(handed, outcomes, strict=True) if outcome is None]
         self._queued.handed([task for task in accepted if task.id not in again], again=bool(again))
@@ -291,6 +299,7 @@ class TaskRelay:
         # Not handed over at once: what was claimed together would be claimed together again, by a task that ends its
         # process and by all those that it took with it.
         attempts = task.attempts
+        self._counts.count(Step.DEAD if attempts >= self._attempts.most else Step.FAILED, task)
         if attempts >= self._attempts.most:
             log.error("task %s %s is dead, attempts: %d, because: %s", task.name, task.id, attempts, PROCESS_ENDED)
             return task.died(PROCESS_ENDED, now, attempts=attempts)

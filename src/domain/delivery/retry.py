@@ -12,6 +12,7 @@ from domain.model.events import Event
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane, State
+from ports.delivery_counts import Step
 from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
 from ports.message import Unreadable, read_event
 from ports.persistence import Advance, Block, LaneState, Remove, Replace, Traffic, Write
@@ -40,6 +41,7 @@ class Retry:
         attempts: Attempts,
     ) -> None:
         self._recording = recording
+        self._counts = recording.counts
         self._persistence = recording.persistence
         self._clock = clock
         self._reactions = reactions
@@ -82,6 +84,7 @@ class Retry:
         except (Unavailable, Unknown) as error:
             delay = self._outage.next_delay(getattr(error, "retry_after", None))
             log.warning("received message %s waits %.1f s: %s", kept.id, delay, error)
+            self._counts.count(Step.POSTPONED, kept)
             verdict = claimed.released(self._clock.now() + timedelta(seconds=delay))
         except Exception as error:
             verdict = self._verdict(claimed, reason(error), for_good=isinstance(error, Rejected | Unreadable))
@@ -105,6 +108,8 @@ class Retry:
                 # Another message of its lane has come meanwhile and waits behind it: the effect is as good as before.
             else:
                 reached(CrashPoint.CONSUMER_AFTER_EFFECT)
+                took = (self._clock.now() - event.occurred_at).total_seconds()
+                self._counts.handled(claimed.lane, claimed.topic, claimed.name, took)
                 return True
         return False
 
@@ -116,7 +121,9 @@ class Retry:
 
     def _verdict(self, kept: Delivery, why: str, *, for_good: bool = False) -> Delivery:
         now = self._clock.now()
-        if for_good or kept.attempts >= self._attempts.most:
+        dead = for_good or kept.attempts >= self._attempts.most
+        self._counts.count(Step.DEAD if dead else Step.FAILED, kept)
+        if dead:
             log.error("received message %s is dead, attempts: %d, because: %s", kept.id, kept.attempts, why)
             return kept.died(why, now, attempts=kept.attempts)
         log.warning("received message %s failed, attempt %d: %s", kept.id, kept.attempts, why)

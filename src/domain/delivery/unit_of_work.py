@@ -13,6 +13,7 @@ from domain.model.user import Owner, User
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane
+from ports.delivery_counts import DeliveryCounts, Step
 from ports.errors import Conflict, Precondition, Rejected
 from ports.message import BODY_MOST, partition_of, write_event
 from ports.persistence import (
@@ -57,9 +58,18 @@ class Recording:
     nobody else takes it while it waits here. None: the relay carries tasks to a queue.
     """
 
-    def __init__(self, persistence: Persistence, clock: Clock, *, partitions: int, performs_as: str | None) -> None:
+    def __init__(
+        self,
+        persistence: Persistence,
+        clock: Clock,
+        *,
+        partitions: int,
+        performs_as: str | None,
+        counts: DeliveryCounts | None = None,
+    ) -> None:
         self.persistence = persistence
         self.clock = clock
+        self.counts = counts or DeliveryCounts()
         self.listeners: list[Listener] = []
         self._partitions = partitions
         self._performs_as = performs_as
@@ -143,6 +153,8 @@ class RecordingUnitOfWork(UnitOfWork):
         if of_request:
             reached(CrashPoint.API_AFTER_COMMIT)
         if self._recorded:
+            for delivery in self._recorded:
+                self._recording.counts.count(Step.RECORDED, delivery)
             await self._recording.tell(self._recorded)
 
     def _record(self, delivery: Delivery) -> None:

@@ -97,7 +97,8 @@ def create_app(
         operator_token = secrets.token_urlsafe(32)  # nobody's: the way in is a token of the scope
     app.state.operator_access = None if operator_token is None else OperatorAccess(operator_token)
     app.state.keys_in_use = KeysInUse()
-    app.state.request_metrics = RequestMetrics()
+    request_metrics = RequestMetrics(container.pace())
+    container.metrics().sources.append(request_metrics.families)
     for router in _ROUTERS:
         # Not include_router: it looks every request up twice, which is most of what a route costs.
         app.router.routes.extend(router.routes)
@@ -124,7 +125,7 @@ def create_app(
     app.add_middleware(
         Edge,
         pace=container.pace(),
-        observers=(app.state.request_metrics, log_access),
+        observers=(request_metrics, log_access),
         in_flight_most=edge.in_flight_most,
     )
     return app

@@ -17,9 +17,9 @@ from domain.services.get_user import GetUser as GetUserService
 from domain.services.get_weather import GetWeather as GetWeatherService
 from domain.services.list_orders import ListOrders as ListOrdersService
 from domain.services.register_user import RegisterUser as RegisterUserService
+from entrypoints.metrics.registry import Metrics
 from ports.clock import Clock as ClockPort
 from ports.identity import Identity
-from ports.outside import OutsideCounts
 from ports.persistence import Persistence as PersistencePort
 from ports.task_queue import TaskQueue
 
@@ -56,7 +56,7 @@ class Container(Protocol):
     def clock(self) -> ClockPort: ...
     def pace(self) -> Pace: ...
     def health(self) -> HealthCheck: ...
-    def outside_counts(self) -> OutsideCounts: ...
+    def metrics(self) -> Metrics: ...
     def identity(self) -> Identity: ...
 
 
@@ -105,8 +105,8 @@ async def _health(request: Request) -> HealthCheck:
     return container_of(request).health()
 
 
-async def _outside(request: Request) -> OutsideCounts:
-    return container_of(request).outside_counts()
+async def _metrics(request: Request) -> Metrics:
+    return container_of(request).metrics()
 
 
 RegisterUser = Annotated[RegisterUserService, Depends(_register_user)]
@@ -119,7 +119,7 @@ Persistence = Annotated[PersistencePort, Depends(_persistence)]
 DeadLetters = Annotated[DeadLettersDesk, Depends(_dead_letters)]
 Clock = Annotated[ClockPort, Depends(_clock)]
 HealthOf = Annotated[HealthCheck, Depends(_health)]
-Outside = Annotated[OutsideCounts, Depends(_outside)]
+MetricsOf = Annotated[Metrics, Depends(_metrics)]
 
 
 @runtime_checkable

@@ -96,6 +96,7 @@ WANTED = {
         "ix_deliveries_stuck",
         "ix_deliveries_discarded",
     },
+    Read.DUE_SINCE: {"ix_deliveries_ready_events", "ix_deliveries_due"},
     Read.IN_HAND: {"pk_in_hand"},
     Read.LEASE_HOLDERS: {"pk_leases"},
 }

@@ -32,6 +32,7 @@ from domain.services.register_user import RegisterUser
 from domain.services.send_order_confirmation import SendOrderConfirmation
 from domain.services.send_welcome_email import SendWelcomeEmail
 from ports.deliveries import Delivery, Lane
+from ports.delivery_counts import DeliveryCounts, Step
 from ports.errors import Unavailable
 from ports.event_broker import Batch, EventBroker, Outcome, Subscription
 from ports.ids import Ids
@@ -131,8 +132,13 @@ class Process:
         self.store = store = store or world.store
         self.broker = broker = broker or world.broker
         attempts = Attempts(most=most, delay=1.0, dice=Random(7))
+        self.counts = DeliveryCounts()
         self.recording = Recording(
-            store, clock, partitions=PARTITIONS, performs_as=self.name if performs_here else None
+            store,
+            clock,
+            partitions=PARTITIONS,
+            performs_as=self.name if performs_here else None,
+            counts=self.counts,
         )
         self.register_user = RegisterUser(self.recording, clock, world.ids)
         self.create_order = CreateOrder(self.recording, clock, world.ids, Ownership(store.users))
@@ -151,12 +157,13 @@ class Process:
             kept_types=[event.type for event in self.reactions],
             topics=TOPICS,
             group=GROUP,
+            counts=self.counts,
         )
-        self.perform = Perform(store, clock, self.work, process=self.name, attempts=attempts)
+        self.perform = Perform(store, clock, self.work, process=self.name, attempts=attempts, counts=self.counts)
         self.memory_queue = MemoryTaskQueue(self.perform)
         self.queue = queue or self.memory_queue
         share = LeasedShares(store.leases, clock, role="tasks", member=self.name, count=1) if shares_queue else None
-        self.task_relay = TaskRelay(store, self.queue, clock, attempts=attempts, shares=share)
+        self.task_relay = TaskRelay(store, self.queue, clock, attempts=attempts, shares=share, counts=self.counts)
         self.receive = Receive(
             self.recording,
             broker,
@@ -170,6 +177,10 @@ class Process:
         self.retry = Retry(self.recording, clock, self.reactions, group=GROUP, process=self.name, attempts=attempts)
         self.dead_letters = DeadLetters(store, clock)
         self.recording.listeners.append(self._enqueue_own_tasks)
+
+    def counted(self, step: Step, name: str) -> int:
+        """How many of this name have come so far, in any lane."""
+        return sum(count for (at, _, _, named), count in self.counts.steps.items() if (at, named) == (step, name))
 
     async def _enqueue_own_tasks(self, recorded: Sequence[Delivery]) -> None:
         ours = [one for one in recorded if one.lane is Lane.TASK and one.holder == self.name]

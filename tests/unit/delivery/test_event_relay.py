@@ -6,6 +6,7 @@ import pytest
 
 from domain.model.events import OrderCreated
 from ports.deliveries import Delivery, Lane, State
+from ports.delivery_counts import Step
 from ports.errors import Rejected, Unavailable
 from ports.event_broker import Outcome
 from ports.message import Message, partition_of
@@ -138,6 +139,19 @@ async def test_what_is_unavailable_is_sent_again_and_costs_nothing(world: World,
 
     assert world.published("a") == [first.id, second.id]
     assert not await world.desk()
+
+
+async def test_each_event_is_counted_by_what_became_of_it(world: World, one: Relaying) -> None:
+    await record(world, "a", "b", "c")
+    outcomes: dict[str | None, Outcome] = {"b": away(), "c": Rejected("no")}
+    one.broker.judge = lambda message, _batch: outcomes.get(message.subject)
+    await one.relay.step()
+
+    del outcomes["b"]
+    await one.relay.step()
+
+    steps = (Step.DELIVERED, Step.POSTPONED, Step.DEAD)
+    assert [one.process.counted(step, OTHER) for step in steps] == [2, 1, 1]
 
 
 async def test_an_answer_that_is_lost_makes_a_duplicate_and_no_disorder(world: World, one: Relaying) -> None:

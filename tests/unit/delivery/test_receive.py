@@ -14,6 +14,7 @@ from domain.model.events import OrderCreated, UserRegistered
 from domain.model.order import Order
 from domain.model.times import to_rfc3339
 from ports.deliveries import Delivery, Lane, State
+from ports.delivery_counts import OTHER, Step
 from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
 from ports.message import BODY_MOST, Message, write_event
 from ports.persistence import AddUser, Advance, LaneState, Remember, TakeInHand, UnitOfWork
@@ -602,14 +603,14 @@ async def test_types_that_are_not_ours_are_passed_over_and_counted_once(
         await world.clock.advance(10)
 
         assert await backlog(world) == 0
-    assert process.receive.passed_over == 2
+    assert process.counted(Step.PASSED_OVER, OTHER) == 2
     assert await kept(world) == []
 
 
 async def test_types_of_ours_that_nobody_reacts_to_are_passed_over(world: World, process: Process) -> None:
     await handle(process, write_event(UserRegistered.of(a_user(), id=an_id())))
 
-    assert process.receive.passed_over == 0
+    assert process.counted(Step.PASSED_OVER, OTHER) == 0
     assert await kept(world) == []
 
 

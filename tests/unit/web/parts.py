@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from adapters.event_broker.memory import MemoryEventBroker
 from adapters.identity.anyone import Anyone
 from adapters.ids import UuidV7Ids
 from adapters.persistence.memory import MemoryPersistence
@@ -17,7 +18,11 @@ from domain.services.get_weather import GetWeather
 from domain.services.list_orders import ListOrders
 from domain.services.ownership import Ownership
 from domain.services.register_user import RegisterUser
+from entrypoints.backlog import Backlog
 from entrypoints.health import Health
+from entrypoints.metrics import deliveries, outside
+from entrypoints.metrics.process import process
+from entrypoints.metrics.registry import Metrics
 from ports.deliveries import Delivery
 from ports.event_broker import Outcome
 from ports.identity import Identity
@@ -119,6 +124,14 @@ class Parts:
             )
         )
         self.recording = Recording(self.store, self.time, partitions=12, performs_as=None)
+        broker = MemoryEventBroker(self.ids, partitions=12)
+        backlog = Backlog(self.store, broker, self.time, topics=["order_events"], group="crossdock")
+        self.told = Metrics(
+            lambda: deliveries.counted(self.recording.counts),
+            lambda: deliveries.waiting(backlog),
+            lambda: outside.outside(self.outside),
+            process,
+        )
 
     def register_user(self) -> RegisterUser:
         return RegisterUser(self.recording, self.time, self.ids)
@@ -156,8 +169,8 @@ class Parts:
     def health(self) -> ToldHealth:
         return self.well_being
 
-    def outside_counts(self) -> OutsideCounts:
-        return self.outside
+    def metrics(self) -> Metrics:
+        return self.told
 
     def identity(self) -> Identity:
         return self.caller

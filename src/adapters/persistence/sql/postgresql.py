@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from asyncpg import Connection  # type: ignore[import-untyped]
@@ -67,6 +67,11 @@ class PostgresqlPersistence(Persistence):
         self.ledger = SqlLedger(self._reads)
         self.leases = PostgresqlLeases(self._reads)
         self.answers = SqlAnswers(self._reads)
+
+    @property
+    def pools(self) -> Mapping[str, tuple[int, int]]:
+        """How many connections for reading are used or waited for, and how many there may be."""
+        return {} if self._readers is None else {"postgresql_read": self._readers.use}
 
     async def start(self) -> None:
         self._readers = Connections(self._server, self._most_readers)

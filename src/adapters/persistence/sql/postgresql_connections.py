@@ -69,7 +69,13 @@ class Connections:
         self._room = asyncio.Semaphore(most)
         self._idle: list[Connection] = []
         self._lent: set[Connection] = set()
+        self._wanted = 0
         self._closed = False
+
+    @property
+    def use(self) -> tuple[int, int]:
+        """How many are lent or waited for, and how many there may be."""
+        return self._wanted, self._most
 
     @asynccontextmanager
     async def lend(self, seconds: float) -> AsyncIterator[Connection]:
@@ -79,7 +85,12 @@ class Connections:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        await self._enter(seconds)
+        self._wanted += 1
+        try:
+            await self._enter(seconds)
+        except BaseException:
+            self._wanted -= 1
+            raise
         try:
             connection = await self._take(until)
             self._lent.add(connection)
@@ -100,6 +111,7 @@ class Connections:
                 self._lent.discard(connection)
                 self._give_back(connection)
         finally:
+            self._wanted -= 1
             self._room.release()
 
     async def _enter(self, seconds: float) -> None:

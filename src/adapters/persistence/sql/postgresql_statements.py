@@ -9,7 +9,7 @@ takes a table for empty, as a queue often was when somebody last counted, go thr
 import re
 from typing import Any
 
-from adapters.persistence.sql.readers import COUNTING, Read
+from adapters.persistence.sql.readers import COUNTING, DUE_SINCE_EACH, Read
 from adapters.persistence.sql.rows import ANSWER_COLUMNS, DELIVERY_COLUMNS, ORDER_COLUMNS, USER_COLUMNS
 
 _NAME = re.compile(r"(?<!:):(\w+)")
@@ -114,6 +114,7 @@ READS = {
         """
     ),
     Read.COUNTS: Query(COUNTING),
+    Read.DUE_SINCE: Query(DUE_SINCE_EACH),
     Read.IN_HAND: Query(
         "SELECT message_ids FROM in_hand WHERE consumer_group = :group AND topic = :of_topic AND partition = :number"
     ),

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from adapters.persistence.sql.loader import Loader
-from adapters.persistence.sql.rows import Row, answer_of, delivery_of, order_of, to_micros, user_of
+from adapters.persistence.sql.rows import Row, answer_of, delivery_of, from_micros, order_of, to_micros, user_of
 from domain.model.order import Order
 from domain.model.user import Owner, User
 from ports.deliveries import Delivery, Lane, State, ordering_key
@@ -35,6 +35,7 @@ class Read(Enum):
     DELIVERIES = auto()  # ids
     DEAD = auto()  # after, most
     COUNTS = auto()
+    DUE_SINCE = auto()
     IN_HAND = auto()  # group, of_topic, number
     LEASE_HOLDERS = auto()  # low, high, now
 
@@ -50,6 +51,14 @@ COUNTING = """
     SELECT lane, state, count(*) FROM deliveries WHERE state IN ('dead', 'blocked') GROUP BY lane, state
     UNION ALL
     SELECT lane, state, count(*) FROM deliveries WHERE state = 'discarded' GROUP BY lane, state
+"""
+
+# Since when the first of each lane is due: each is the first entry of an index, however many wait.
+DUE_SINCE_EACH = """
+    SELECT
+        (SELECT due_at FROM deliveries WHERE lane = 'event' AND state = 'ready' ORDER BY position LIMIT 1),
+        (SELECT min(due_at) FROM deliveries WHERE lane <> 'event' AND state = 'ready' AND lane = 'task'),
+        (SELECT min(due_at) FROM deliveries WHERE lane <> 'event' AND state = 'ready' AND lane = 'received')
 """
 
 
@@ -183,6 +192,11 @@ class SqlLedger(Ledger):
         self._counting = None  # a turn has passed: who asks from now on may know of more than this will see
         rows = await self._engine.rows(Read.COUNTS)
         return {(Lane(lane), State(state)): number for lane, state, number in rows if number}
+
+    async def due_since(self) -> Mapping[Lane, datetime]:
+        (row,) = await self._engine.rows(Read.DUE_SINCE)
+        lanes = (Lane.EVENT, Lane.TASK, Lane.RECEIVED)
+        return {lane: from_micros(micros) for lane, micros in zip(lanes, row, strict=True) if micros is not None}
 
     async def survey(self, group: str, topic: str, messages: Sequence[tuple[str | None, str, str]]) -> Survey:
         subjects = sorted({subject for subject, _, _ in messages if subject is not None})

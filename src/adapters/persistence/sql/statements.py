@@ -37,7 +37,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.selectable import CTE
 
 from adapters.persistence.sql import rows
-from adapters.persistence.sql.readers import COUNTING, Read
+from adapters.persistence.sql.readers import COUNTING, DUE_SINCE_EACH, Read
 from adapters.persistence.sql.tables import answers, deliveries, in_hand, inbox, lanes, leases, orders, users
 
 CHUNK_MOST = 64
@@ -350,6 +350,7 @@ DEAD = Statement(
     .limit(bindparam("most"))
 )
 COUNTS = Statement(text(COUNTING))
+DUE_SINCE = Statement(text(DUE_SINCE_EACH))
 
 
 def _seen(count: int) -> Executable:
@@ -415,6 +416,7 @@ READS = {
     Read.HANDED_OVER: HANDED_OVER,
     Read.DEAD: DEAD,
     Read.COUNTS: COUNTS,
+    Read.DUE_SINCE: DUE_SINCE,
     Read.IN_HAND: IN_HAND,
     Read.LEASE_HOLDERS: LEASE_HOLDERS,
 }
