@@ -15,6 +15,7 @@ RUN := .venv/.run
 TEST := .venv/.test
 PEERS := .venv/.peers
 READERS := .venv/.documents
+SUPPLY := .venv/.supply
 NODE := tests/node/node_modules/.made-from
 
 WORKERS ?= auto
@@ -33,6 +34,8 @@ help:
 	@echo "make services-down, make services-status"
 	@echo "make check        format, lint, types, import rules, lock is current, docs, nothing breaks whom the API serves"
 	@echo "make documents    write docs/openapi.json and docs/asyncapi.json; refused when that breaks somebody"
+	@echo "make sbom         write dist/sbom.cdx.json: what the product is made of (CycloneDX), from the lock"
+	@echo "make audit        ask an advisory database about everything in the locks (OSV_URL=… for one of your own)"
 	@echo "make lock         write the locks from pyproject.toml (UPGRADE=1 for the newest versions)"
 	@echo "make env          write .env.example from the settings"
 	@echo "make prove        kill everything under load and count what was promised and kept (PROVE=--quick; PROVE=--help)"
@@ -44,7 +47,7 @@ run: $(RUN)
 	@exec $(BIN)/crossdock up
 
 .PHONY: test
-test: $(TEST) $(READERS) $(NODE)
+test: $(TEST) $(READERS) $(SUPPLY) $(NODE)
 	@exec $(WITH_SERVICES) $(PYTEST)
 
 .PHONY: unit
@@ -52,7 +55,7 @@ unit: $(TEST)
 	@exec $(PYTEST) tests/unit tests/contracts
 
 .PHONY: integration
-integration: $(TEST) $(READERS) $(NODE)
+integration: $(TEST) $(READERS) $(SUPPLY) $(NODE)
 	@exec $(WITH_SERVICES) $(PYTEST) tests/integration
 
 .PHONY: services
@@ -101,6 +104,14 @@ compatible: $(TEST)
 .PHONY: documents
 documents: $(TEST)
 	@$(BIN)/python -m tools.documents
+
+.PHONY: sbom
+sbom: $(SUPPLY)
+	@.venv/supply/bin/python -m tools.sbom --output dist/sbom.cdx.json
+
+.PHONY: audit
+audit: $(SUPPLY)
+	@.venv/supply/bin/python -m tools.audit $(if $(OSV_URL),--osv-url $(OSV_URL)) $(AUDIT)
 
 .PHONY: lock
 lock: $(BOOTSTRAP)
@@ -162,6 +173,13 @@ $(READERS): $(BOOTSTRAP) requirements/documents.txt
 	@echo "Installing from requirements/documents.txt"
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/documents
 	@$(BIN)/uv pip install --quiet --python .venv/documents/bin/python --compile-bytecode --require-hashes -r requirements/documents.txt
+	@touch $@
+
+# What looks at the locks themselves; a scanner's libraries are none of the product's.
+$(SUPPLY): $(BOOTSTRAP) requirements/supply.txt
+	@echo "Installing from requirements/supply.txt"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/supply
+	@$(BIN)/uv pip install --quiet --python .venv/supply/bin/python --compile-bytecode --require-hashes -r requirements/supply.txt
 	@touch $@
 
 # Node itself is in requirements/dev.txt. Without a registry this goes on, and the tests that want a package say so.

@@ -14,7 +14,7 @@ from tools.node import FOLDER, NODE, PACKAGES, is_current
 
 NODE_FOLDER = FOLDER
 SECONDS = 120.0
-_READERS = Path(sys.executable).parents[1] / "documents" / "bin"
+_BESIDE = Path(sys.executable).parents[1]
 # They ask nobody for anything: no news of versions, no statistics.
 _SILENT = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_COLOR": "1", "DO_NOT_TRACK": "1"}
 
@@ -28,9 +28,14 @@ def node_packages() -> Path:
 
 def reader(name: str) -> Path:
     """A program of requirements/documents.txt."""
-    program = _READERS / name
+    return beside("documents", name)
+
+
+def beside(environment: str, name: str) -> Path:
+    """A program of an environment of its own, which has a lock of the same name."""
+    program = _BESIDE / environment / "bin" / name
     if not program.exists():
-        pytest.skip("requirements/documents.txt is not installed: `make test` does it")
+        pytest.skip(f"requirements/{environment}.txt is not installed: `make test` does it")
     return program
 
 

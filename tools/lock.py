@@ -29,6 +29,7 @@ LOCKS = {
         *("--constraint", "requirements/run.txt"),
     ],
     "requirements/documents.txt": ["--group", "documents"],
+    "requirements/supply.txt": ["--group", "supply"],
     "requirements/bench.txt": ["--group", "bench", "--constraint", "requirements/run.txt"],
     "requirements/build.txt": ["--group", "build"],
     "requirements/uv.txt": ["--group", "bootstrap"],
