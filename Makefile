@@ -21,8 +21,8 @@ NODE := tests/node/node_modules/.made-from
 WORKERS ?= auto
 # Starts what is not up, runs a command, and stops what it has started.
 WITH_SERVICES := $(BIN)/python -m tools.services run --
-# A test that hangs ends its process (pyproject.toml), and xdist gives it to the next: once is enough.
-PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --max-worker-restart 1 --continue-on-collection-errors
+# A worker that dies ends the run by the name of its test: a new one may wait for the last file for ever.
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --max-worker-restart 0 --continue-on-collection-errors
 
 .PHONY: help
 help:
