@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 import typer
+from billiard import active_children  # type: ignore[import-untyped]
 from celery import signals  # type: ignore[import-untyped]
 from celery.exceptions import Reject, SecurityWarning  # type: ignore[import-untyped]
 
@@ -25,11 +26,14 @@ from domain.delivery.perform import RENEW_SECONDS, Perform
 from entrypoints.cli_errors import load_settings, readable_errors
 from entrypoints.container import build
 from entrypoints.ending import end_at_the_latest
+from entrypoints.log_level import switch_on_signal
+from entrypoints.observability import speak_as
 from entrypoints.roles import Role, check
 from entrypoints.settings import Settings
 from entrypoints.startup import running, spare_the_collector, started
 from ports import crash_points
 from ports.errors import PortError, Unavailable, Unknown
+from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.worker")
 
@@ -87,6 +91,8 @@ def _prepare_or_exit(**_: object) -> None:
 
 def _prepare(settings: Settings) -> None:
     """Fail here, before there are processes, for a database that is not there or not migrated."""
+    speak_as(Role.WORKER, settings)
+    switch_on_signal(lambda: [child.pid for child in active_children()])
     crash_points.arm(settings.faults.armed)
     asyncio.run(_look_at_the_database(settings))
 
@@ -105,6 +111,7 @@ def _application(settings: Settings) -> Any:
     grace = settings.server.grace
 
     def start(**_: object) -> None:
+        switch_on_signal()
         performer.start()
 
     def stop(**_: object) -> None:
@@ -145,6 +152,7 @@ class Performer:
         self._told = asyncio.Event()
         self._opened = asyncio.Event()
         self._perform: Perform | None = None
+        self._said = ToldOnce(log, "tasks can be performed again")
 
     def start(self) -> None:
         """Begin to open what performing needs, and go on trying while the database is away."""
@@ -172,10 +180,12 @@ class Performer:
         try:
             asyncio.run_coroutine_threadsafe(self._perform_all(ids), self._loop).result()
         except (Unavailable, Unknown) as error:
-            log.warning("%d tasks are given back: %s", len(ids), error)
+            self._said.trouble("%d tasks are given back: %s", len(ids), error, why=error, key="given back")
             raise Reject(str(error), requeue=True) from error
         except Exception:
             log.exception("%d tasks failed to be performed and are handed over again later", len(ids))
+        else:
+            self._said.over("given back")
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(self._work())
@@ -189,12 +199,13 @@ class Performer:
             try:
                 async with started(container, Role.WORKER), running(renew.run()):
                     spare_the_collector()
+                    self._said.over()
                     self._perform = container.perform()
                     self._opened.set()
                     await self._told.wait()
             except (PortError, OSError) as error:
                 delay = outage.next_delay()
-                log.warning("nothing can be performed yet, next try in %.1f s: %s", delay, error)
+                self._said.trouble("nothing can be performed yet: %s", error, why=error)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._told.wait(), delay)
 
@@ -216,9 +227,10 @@ class Performer:
                 delay = outage.next_delay(getattr(error, "retry_after", None))
                 if clock() + delay > until:
                     raise
-                log.warning("task %s cannot be looked up, next try in %.1f s: %s", id, delay, error)
+                self._said.trouble("task %s cannot be looked up: %s", id, error, why=error, key="looked up")
                 await asyncio.sleep(delay)
             else:
+                self._said.over("looked up")
                 return
 
 

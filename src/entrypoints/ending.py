@@ -19,6 +19,8 @@ def end_when_told() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    if hasattr(signal, "SIGUSR2"):  # it changes what is logged, and nobody listens yet: it would end the process too
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def end_at_the_latest(seconds: float) -> None:

@@ -9,9 +9,10 @@ import json
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from importlib.metadata import version
 from textwrap import indent
 from typing import Literal, TextIO
 
@@ -20,29 +21,17 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
-from entrypoints.redaction import Hidden, as_text, redact
+from entrypoints.log_fields import FIELDS, about_what, elastic, identify, now
+from entrypoints.log_level import enough, set_level
+from entrypoints.redaction import Hidden, Redact, as_text
+from entrypoints.settings import Settings
 from entrypoints.terminal import printable
 
 LogFormat = Literal["auto", "console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
-# Elastic Common Schema, https://www.elastic.co/docs/reference/ecs/ecs-field-reference. Names that are not here stay.
-_ECS_VERSION = "8.17"
-_ECS_NAMES = {
-    "logger": "log.logger",
-    "request_id": "http.request.id",
-    "method": "http.request.method",
-    "status": "http.response.status_code",
-    "path": "url.path",
-    "client": "client.address",
-    "trace_id": "trace.id",
-    "span_id": "span.id",
-}
-# These say with each call what our own lines say once; httpx also writes whole addresses, and a key may stand in them.
-_CHATTY = ("alembic", "amqp", "asyncio", "celery", "httpcore", "httpx", "kombu")
-# They tell of each of their own retries as an error; what it comes to is told by our drivers,
-# and by entrypoints.telemetry.
-_SILENT = ("aiokafka", "opentelemetry", "pika")
+# These lines are the mailbox of a developer, so their addresses stay.
+_MAILBOX = "crossdock.mail"
 
 # Changed in place: a logger keeps the chain that it met first.
 _chain: list[Processor] = []
@@ -56,39 +45,66 @@ def configure_logging(
     ``secrets`` are values to mask wherever they turn up in a line. May be called again.
     """
     out = sys.stderr if stream is None else stream
-    least = logging.getLevelNamesMapping()[level.upper()]
     as_json = not out.isatty() if format == "auto" else format == "json"
     colours = out.isatty() and not os.environ.get("NO_COLOR")
     context: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        about_what,
         structlog.processors.add_log_level,
         structlog.stdlib.add_logger_name,
     ]
     rendering: list[Processor] = [
         _error,
-        redact,
-        *((_elastic, _json) if as_json else (_readable, _console(colours=colours))),
+        Redact(addresses_of=_MAILBOX),
+        *((elastic, _json) if as_json else (_readable, _console(colours=colours))),
         Hidden(secrets),
     ]
-    _chain[:] = [*context, *rendering]
+    _chain[:] = [enough, *context, *rendering]
     _Lines.out = out
     structlog.configure(
         processors=_chain,
-        wrapper_class=structlog.make_filtering_bound_logger(least),
+        # The level is looked at for each line (`enough`), since it can be changed while the process works.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         ProcessorFormatter(
-            foreign_pre_chain=context, processors=[ProcessorFormatter.remove_processors_meta, *rendering]
+            # Of what libraries say besides, only what we have a name and a type for.
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=FIELDS), *context],
+            processors=[ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
-    logging.basicConfig(handlers=[handler], level=least, force=True)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(least if least == logging.DEBUG else max(least, logging.WARNING))
-    for name in _SILENT:
-        logging.getLogger(name).setLevel(least if least == logging.DEBUG else logging.CRITICAL)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)
+
+
+def speak_as(role: str, settings: Settings) -> None:
+    """For processes that last: say on each line what part they play, and let nothing be said beside the log.
+
+    Warnings, and what ends the process or a thread, are lines like any other.
+    """
+    told = settings.telemetry
+    identify(
+        role=role,
+        name=told.service_name or told.resource_values.get("service.name", "crossdock"),
+        version=told.resource_values.get("service.version", version("crossdock")),
+        environment=told.environment,
+    )
+    logging.captureWarnings(capture=True)
+    log = logging.getLogger("crossdock")
+
+    def ended(kind: type[BaseException], error: BaseException, *_: object) -> None:
+        if issubclass(kind, Exception):
+            log.critical("the process ends by an error that nobody foresaw", exc_info=error)
+
+    def ended_thread(told: threading.ExceptHookArgs) -> None:
+        if told.exc_value is not None and not isinstance(told.exc_value, SystemExit):
+            log.error("a thread ended by an error that nobody foresaw", exc_info=told.exc_value)
+
+    sys.excepthook = ended
+    threading.excepthook = ended_thread
 
 
 class _Lines:
@@ -130,25 +146,6 @@ def _error(_: object, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _elastic(_: object, __: str, event: EventDict) -> EventDict:
-    line: EventDict = {
-        "@timestamp": _now(),
-        "log.level": event.pop("level"),
-        "message": event.pop("event"),
-        "ecs.version": _ECS_VERSION,
-    }
-    if (milliseconds := event.pop("duration_ms", None)) is not None:
-        line["event.duration"] = round(milliseconds * 1_000_000)  # in nanoseconds
-    for name, value in event.items():
-        ours = _ECS_NAMES.get(name, name)
-        line[ours if ours not in line else f"labels.{name}"] = value
-    return line
-
-
 def _json(_: object, __: str, event: EventDict) -> str:
     try:
         return _encode(event)
@@ -157,7 +154,7 @@ def _json(_: object, __: str, event: EventDict) -> str:
 
 
 def _readable(_: object, __: str, event: EventDict) -> EventDict:
-    line: EventDict = {"timestamp": _now()}
+    line: EventDict = {"timestamp": now()}
     story = event.pop("error.stack_trace", None)
     for name, value in event.items():
         line[name] = value if isinstance(value, (bool, int, float)) else printable(as_text(value))

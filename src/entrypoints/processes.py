@@ -1,6 +1,7 @@
 """The processes: each plays one role from its start until it is told to end."""
 
 import asyncio
+import logging
 import secrets
 import signal
 import socket
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from entrypoints.container import Container, build, migrate_database
 from entrypoints.edge import edge_options
 from entrypoints.ending import end_at_the_latest
-from entrypoints.observability import configure_logging
+from entrypoints.log_level import switch_on_signal
+from entrypoints.observability import speak_as
 from entrypoints.roles import Role, check
 from entrypoints.settings import Settings
 from entrypoints.settings_ports import OidcIdentity
@@ -21,6 +23,9 @@ from ports import crash_points
 
 if TYPE_CHECKING:
     from entrypoints.web.docs import DocsClient
+
+
+log = logging.getLogger("crossdock")
 
 
 class StartError(Exception):
@@ -88,8 +93,11 @@ def operator_token(settings: Settings) -> str | None:
 
 
 def _prepared(role: Role, settings: Settings) -> Container:
-    configure_logging(settings.logging.format, settings.logging.level, secrets=settings.secrets)
     check(role, settings)
+    speak_as(role, settings)
+    if settings.mailer.backend == "log" and not settings.server.on_loopback:
+        log.warning("mails are not sent: they are lines of this log, with the addresses of their recipients")
+    switch_on_signal()
     crash_points.arm(settings.faults.armed)
     return build(settings)
 

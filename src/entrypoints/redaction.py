@@ -1,8 +1,11 @@
-"""Keeps secrets out of log lines: by the name of a field, by the look of a text, and by the secrets themselves."""
+"""Keeps secrets out of log lines: by the name of a field, by the look of a text, and by the secrets themselves.
+
+Mail addresses are kept out too, since they are of persons: ``a***@example.com`` is what is left of one.
+"""
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -11,26 +14,50 @@ from structlog.typing import EventDict
 
 HIDDEN = "***"
 _DEPTH_MOST = 6
+_NO_ADDRESS = "mail_id"  # of a mail: it looks like an address, and is nobody's
 _SECRET_LEAST = 6  # shorter ones are parts of words and would make lines unreadable
 
 _NAME = r"(?:[a-z0-9]+[_-])*(?:token|password|passwd|pwd|secret|authorization|appid|api[_-]?key|cookie|credentials?)"
 _SECRET_NAME = re.compile(rf"(?:.*\.)?(?:{_NAME}|set-cookie)", re.IGNORECASE)
 _USERINFO = re.compile(r"(?<=://)[^\s/?#'\"]*@")
 _PARAMETER = re.compile(rf"(?<![\w-])({_NAME})=[^\s&;,'\"]+", re.IGNORECASE)
+# The first character and the domain stay. The part before the @ is bounded, so that no text takes long.
+_MAIL_ADDRESS = re.compile(
+    r"""(?<![^\s<>()\[\]{}"',:;=/\\])([^\s<>()\[\]{}"',:;=/\\@*])[^\s<>()\[\]{}"',:;=/\\@*]{0,127}?"""
+    r"""((?:@|%40)(?:[^\W_][\w-]{0,62}\.){1,8}(?:xn--[\w-]{2,59}|[^\W\d_]{2,63}))""",
+    re.IGNORECASE,
+)
 _BEARER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 
 
-def redact(_: object, __: str, event: EventDict) -> EventDict:
-    """Mask what is named like a secret, and what looks like one inside of texts."""
-    for name, value in event.items():
-        if type(value) is int or type(value) is float:
-            continue
-        event[name] = HIDDEN if _is_secret(name) and value else _redacted(value)
-    return event
+class Redact:
+    """Masks what is named like a secret, and what looks like one inside of texts; a processor of structlog.
+
+    On the lines of the logger ``addresses_of`` mail addresses stay.
+    """
+
+    def __init__(self, *, addresses_of: str | None = None) -> None:
+        self._addresses_of = addresses_of
+
+    def __call__(self, _: object, __: str, event: EventDict) -> EventDict:
+        mails = _without_secrets if event.get("logger") == self._addresses_of else redact_text
+        for name, value in event.items():
+            if type(value) is int or type(value) is float:
+                continue
+            text_of = _without_secrets if name == _NO_ADDRESS else mails
+            event[name] = HIDDEN if _is_secret(name) and value else _redacted(value, text_of)
+        return event
 
 
 def redact_text(text: str) -> str:
-    """Mask the user and password of addresses, parameters that are named like secrets, and bearer tokens."""
+    """Mask users and passwords in addresses, parameters that are named like secrets, bearer tokens, mail addresses."""
+    text = _without_secrets(text)
+    if "@" in text or "%40" in text:
+        text = _MAIL_ADDRESS.sub(rf"\1{HIDDEN}\2", text)
+    return text
+
+
+def _without_secrets(text: str) -> str:
     if "@" in text:
         text = _USERINFO.sub(f"{HIDDEN}@", text)
     if "=" in text:
@@ -79,14 +106,16 @@ def _is_secret(name: str) -> bool:
     return _SECRET_NAME.fullmatch(name) is not None
 
 
-def _redacted(value: Any, depth: int = 0) -> Any:
+def _redacted(value: Any, text_of: Callable[[str], str], depth: int = 0) -> Any:
     if isinstance(value, str):
-        return redact_text(value)
+        return text_of(value)
     if isinstance(value, dict) and depth < _DEPTH_MOST:
         return {
-            name: HIDDEN if isinstance(name, str) and _is_secret(name) and inner else _redacted(inner, depth + 1)
+            name: HIDDEN
+            if isinstance(name, str) and _is_secret(name) and inner
+            else _redacted(inner, text_of, depth + 1)
             for name, inner in value.items()
         }
     if isinstance(value, (list, tuple, set, frozenset)) and depth < _DEPTH_MOST:
-        return [_redacted(inner, depth + 1) for inner in value]
-    return value if value is None or isinstance(value, (bool, int, float)) else redact_text(as_text(value))
+        return [_redacted(inner, text_of, depth + 1) for inner in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else text_of(as_text(value))

@@ -995,6 +995,12 @@ class TelemetrySettings(Part):
         """The attributes of this process, by name."""
         return _pairs(self.resource)
 
+    @property
+    def environment(self) -> str:
+        """Where this process works: ``production``, say; empty when nobody has said."""
+        named = self.resource_values
+        return named.get("deployment.environment.name") or named.get("deployment.environment", "")
+
     def secrets(self) -> Iterator[str]:
         yield from super().secrets()
         yield from self.header_values.values()

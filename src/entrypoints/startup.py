@@ -13,6 +13,7 @@ from domain.delivery.loop import Loop
 from domain.delivery.perform import RENEW_SECONDS
 from entrypoints.consumer import housekeeping_loop, retry_loop
 from entrypoints.container import Container, build
+from entrypoints.log_fields import identify
 from entrypoints.metrics.process import pools
 from entrypoints.relay import event_relay_loop, task_relay_loop
 from entrypoints.roles import Role
@@ -27,6 +28,7 @@ log = logging.getLogger("crossdock")
 @asynccontextmanager
 async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[None]:
     """Everything that the adapters need for what ``role`` does: open inside, closed afterwards."""
+    identify(node=container.process())
     grace = container.settings().server.grace
     async with AsyncExitStack() as stack:
         parts: list[Any] = [container.telemetry(), container.persistence()]

@@ -7,6 +7,8 @@ import signal
 import socket
 import sys
 
+from entrypoints import log_level
+
 log = logging.getLogger("crossdock")
 
 RESTART_SECONDS = 1.0  # between the end of a process and the start of the next in its place
@@ -22,19 +24,23 @@ async def supervise(listener: socket.socket, workers: int, *, token: str | None,
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    keepers = [asyncio.create_task(_keep(listener, token, told, grace)) for _ in range(workers)]
+    pids: set[int] = set()
+    log_level.switch_on_signal(lambda: tuple(pids))
+    keepers = [asyncio.create_task(_keep(listener, token, told, grace, pids)) for _ in range(workers)]
     codes = await asyncio.gather(*keepers)
     return max(codes)
 
 
-async def _keep(listener: socket.socket, token: str | None, told: asyncio.Event, grace: float) -> int:
+async def _keep(listener: socket.socket, token: str | None, told: asyncio.Event, grace: float, pids: set[int]) -> int:
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
         process = await _spawn(listener, token)
+        pids.add(process.pid)
         ended, asked = asyncio.ensure_future(process.wait()), asyncio.ensure_future(told.wait())
         await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
+        pids.discard(process.pid)
         if told.is_set():
             return await _end(process, ended, grace)
         code = ended.result()
@@ -48,6 +54,8 @@ async def _keep(listener: socket.socket, token: str | None, told: asyncio.Event,
 async def _spawn(listener: socket.socket, token: str | None) -> asyncio.subprocess.Process:
     number = listener.fileno()
     environment = os.environ | ({} if token is None else {"CROSSDOCK_OPERATOR_TOKEN": token})
+    if log_level.is_switched():  # the others are
+        environment |= {log_level.SWITCHED: "1"}
     # Its standard input is a pipe that ends when this process does, however it ends.
     return await asyncio.create_subprocess_exec(
         sys.executable,

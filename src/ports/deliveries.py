@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from ports.log_context import Handled
 from ports.message import Message
 
 STORY_MOST = 20
@@ -85,6 +86,11 @@ class Delivery:
         if self.lane is Lane.TASK or self.subject is None:
             return None
         return ordering_key(self.topic, self.subject, self.group)
+
+    @property
+    def handled(self) -> Handled:
+        """What lines that are written meanwhile say it is."""
+        return Handled(self.attributes.get("id") or self.id, self.subject, self.topic or None)
 
     @property
     def is_handed_over(self) -> bool:

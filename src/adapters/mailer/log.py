@@ -11,6 +11,8 @@ from ports.mailer import Mail, Mailer
 class LogMailer(Mailer):
     """Writes one line for each mail, with its recipient and its text, and sends nothing.
 
+    It is a mailbox, so unlike all other lines this one tells whole addresses.
+
     The default logger leaves it to the configured renderer to escape what could break a line; a logger of the standard
     library has none, so values are escaped for it here.
     """
@@ -19,8 +21,14 @@ class LogMailer(Mailer):
         self._logger = structlog.get_logger("crossdock.mail") if logger is None else logger
 
     async def send(self, mail: Mail) -> None:
-        values = {"message_id": mail.message_id, "to": mail.to.address, "subject": mail.subject, "text": mail.text}
+        # Names of their own: `message_id` and `subject` are those of the task that sends it.
+        values = {
+            "mail_id": mail.message_id,
+            "mail_to": mail.to.address,
+            "mail_subject": mail.subject,
+            "mail_text": mail.text,
+        }
         if isinstance(self._logger, logging.Logger):
-            self._logger.info("mail message_id=%(message_id)r to=%(to)r subject=%(subject)r text=%(text)r", values)
+            self._logger.info(" ".join(("mail", *(f"{name}=%({name})r" for name in values))), values)
         else:
             self._logger.info("mail", **values)

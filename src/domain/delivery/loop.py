@@ -9,6 +9,7 @@ from domain.delivery.failures import is_told_to_end
 from domain.delivery.pace import Pace
 from ports.clock import Clock
 from ports.errors import PortError
+from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.delivery")
 
@@ -38,6 +39,7 @@ class Loop:
         self._clock = clock
         self._wake = asyncio.Event()
         self._outage = Outage()
+        self._told = ToldOnce(log, f"{name} goes on", now=clock.monotonic)
         self.trouble: str | None = None  # why the latest step failed; None: it did not
 
     def wake(self) -> None:
@@ -54,17 +56,18 @@ class Loop:
             except PortError as error:  # also what is refused for good, until a person sees to it
                 self.trouble = str(error)
                 delay = self._outage.next_delay(getattr(error, "retry_after", None))
-                log.warning("%s waits %.1f s: %s", self.name, delay, error)
+                self._told.trouble("%s waits: %s", self.name, error, why=error)
                 await self._clock.sleep(delay)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and is_told_to_end():
                     raise
                 self.trouble = f"{type(error).__name__}: see the log"
                 delay = self._outage.next_delay()
-                log.exception("%s failed and goes on in %.1f s", self.name, delay)
+                self._told.trouble("%s failed and is tried again", self.name, why=error, level=logging.ERROR)
                 await self._clock.sleep(delay)
             else:
                 self._outage.over()
+                self._told.over()
                 self.trouble = None
                 if not busy:
                     await self._clock.wait(self._wake, self._poll_seconds)

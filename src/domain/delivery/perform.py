@@ -18,7 +18,9 @@ from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane, State
 from ports.delivery_counts import DeliveryCounts, Step
 from ports.errors import Conflict, Rejected, Unavailable, Unknown
+from ports.log_context import Handling
 from ports.persistence import Persistence, Remove, Replace, Traffic
+from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.tasks")
 
@@ -54,6 +56,8 @@ class Perform:
         self._process = process
         self._attempts = attempts
         self._outage = Outage()  # of what the work needs
+        self._told = ToldOnce(log, "tasks are performed again", now=clock.monotonic)
+        self._told_of_claims = ToldOnce(log, "tasks are claimed again", now=clock.monotonic)
         self._in_hand: dict[str, Delivery] = {}
 
     async def by_id(self, id: str, token: int) -> None:
@@ -67,6 +71,10 @@ class Perform:
         await self._pace.rest()
         if task.id in self._in_hand:
             return  # given twice
+        with Handling(task.handled):
+            await self._perform(task)
+
+    async def _perform(self, task: Delivery) -> None:
         claimed = await self._claim(task)
         if claimed is None:
             return
@@ -110,8 +118,10 @@ class Perform:
         except Conflict:
             return None  # another performer was first, or the row is done
         except (Unavailable, Unknown) as error:
-            log.warning("task %s %s could not be claimed and comes due again: %s", task.name, task.id, error)
+            text = "task %s %s could not be claimed and comes due again: %s"
+            self._told_of_claims.trouble(text, task.name, task.id, error, why=error)
             return None
+        self._told_of_claims.over()
         return claimed
 
     async def _attempt(self, task: Delivery) -> Exception | None:
@@ -169,12 +179,15 @@ class Perform:
         """What the row is to become; None: nothing, the task is done."""
         if not isinstance(failure, Unavailable):
             self._outage.over()
+            self._told.over(task.name)
         if failure is None:
+            log.debug("task %s %s is done", task.name, task.id)
             return None
         now = self._clock.now()
         if isinstance(failure, Unavailable):
             delay = self._outage.next_delay(failure.retry_after)
-            log.warning("task %s %s waits %.1f s: %s", task.name, task.id, delay, reason(failure))
+            text = "task %s %s waits, as others do: %s"
+            self._told.trouble(text, task.name, task.id, reason(failure), why=failure, key=task.name)
             return task.released(now + timedelta(seconds=delay))
         attempts = max(task.attempts, 1)
         why = reason(failure)

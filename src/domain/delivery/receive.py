@@ -22,6 +22,7 @@ from ports.delivery_counts import Step
 from ports.errors import Conflict, PortError, Precondition, Rejected, Unavailable, Unknown
 from ports.event_broker import Batch, EventBroker
 from ports.ids import Ids
+from ports.log_context import Handled, Handling
 from ports.message import BODY_MOST, SOURCE, Message, Unreadable, read_event
 from ports.persistence import (
     Advance,
@@ -36,6 +37,7 @@ from ports.persistence import (
     UnitOfWork,
     Write,
 )
+from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.consumer")
 
@@ -134,6 +136,8 @@ class Receive:
         self._suspects: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what another had when it ended
         self._failure = ""
         self._failed_at = float("-inf")
+        self._told = ToldOnce(log, "the consumer receives again", now=clock.monotonic)
+        self._told_of_partitions = ToldOnce(log, "no partition pauses any more", now=clock.monotonic)
 
     @property
     def trouble(self) -> str | None:
@@ -152,13 +156,13 @@ class Receive:
             except Unavailable as error:
                 self._note(str(error))
                 delay = outage.next_delay(error.retry_after)
-                log.warning("the consumer waits %.1f s: %s", delay, error)
+                self._told.trouble("the consumer waits: %s", error, why=error)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and is_told_to_end():
                     raise
                 self._note(f"{type(error).__name__}: see the log")
                 delay = outage.next_delay()
-                log.exception("the consumer failed and goes on in %.1f s", delay)
+                self._told.trouble("the consumer failed and is tried again", why=error, level=logging.ERROR)
             await self._clock.sleep(delay)
 
     async def _receive(self, outage: Outage) -> Never:
@@ -177,6 +181,7 @@ class Receive:
                     in_hand.add(task)
                     task.add_done_callback(in_hand.discard)
                 outage.over()
+                self._told.over()
                 if self._pace.is_pressed:
                     await asyncio.wait(in_hand, timeout=REST_MOST)  # how long it takes says how long to rest
                     await self._pace.rest(self._clock.monotonic() - began)
@@ -219,13 +224,13 @@ class Receive:
                 for message in batch.messages:
                     self._counts.counted(Step.POSTPONED, Lane.RECEIVED, batch.topic, message.attributes.get("type", ""))
                 delay = outage.next_delay(getattr(error, "retry_after", None))
-                log.warning("partition %d of %s pauses %.1f s: %s", batch.partition, batch.topic, delay, error)
+                self._pauses(batch, error)
                 await self._clock.sleep(delay)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and is_told_to_end():
                     raise
                 delay = outage.next_delay()
-                log.exception("partition %d of %s goes on in %.1f s", batch.partition, batch.topic, delay)
+                self._pauses(batch, error, level=logging.ERROR)
                 await self._clock.sleep(delay)
             else:
                 break
@@ -234,10 +239,17 @@ class Receive:
                 await acknowledge([batch])
             except Unavailable as error:
                 delay = outage.next_delay(error.retry_after)
-                log.warning("partition %d of %s: %s", batch.partition, batch.topic, error)
+                self._pauses(batch, error)
                 await self._clock.sleep(delay)
             else:
+                self._told_of_partitions.over(partition)
                 return
+
+    def _pauses(self, batch: Batch, error: BaseException, *, level: int = logging.WARNING) -> None:
+        told, partition = self._told_of_partitions, (batch.topic, batch.partition)
+        told.trouble(
+            "partition %d of %s pauses: %s", batch.partition, batch.topic, error, why=error, key=partition, level=level
+        )
 
     async def handle(self, batch: Batch, *, first: bool) -> None:
         """Handle one batch; after it returns, each message was handled, kept by us, or passed over.
@@ -302,7 +314,8 @@ class Receive:
     async def _handle_lane(self, lane: Sequence[_Incoming], survey: Survey, suspects: Collection[str]) -> None:
         state = survey.lanes.get(lane[0].subject or "", LaneState())
         for one in lane:
-            state = await self._handle_one(one, state, suspect=one.id in suspects)
+            with Handling(Handled(one.id, one.subject, one.message.topic)):
+                state = await self._handle_one(one, state, suspect=one.id in suspects)
 
     async def _handle_one(self, one: _Incoming, state: LaneState, *, suspect: bool) -> LaneState:
         for _ in range(RERUNS_MOST):
@@ -340,6 +353,7 @@ class Receive:
         reached(CrashPoint.CONSUMER_AFTER_EFFECT)
         took = (self._clock.now() - one.event.occurred_at).total_seconds()
         self._counts.handled(Lane.RECEIVED, one.message.topic, one.type, took)
+        log.debug("received message %s is handled", one.id)
         return LaneState(state.version + 1)
 
     def _too_old(self, message: Message) -> str | None:

@@ -17,8 +17,10 @@ from ports.deliveries import Delivery, Lane
 from ports.delivery_counts import DeliveryCounts, Step
 from ports.errors import Conflict, Rejected, Unavailable
 from ports.event_broker import EventBroker, Outcome
+from ports.log_context import Handling
 from ports.persistence import Block, HoldLease, MarkSent, Persistence, Remove, Replace, Traffic, Write
 from ports.task_queue import TaskQueue
+from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.relay")
 
@@ -63,6 +65,8 @@ class EventRelay:
         self._group = group
         self._identity: str | None = None
         self._declared_at = self._looked_back_at = float("-inf")
+        self._told = ToldOnce(log, "the broker takes all events again", now=clock.monotonic)
+        self._told_of_counts = ToldOnce(log, "whether our group is caught up is known again", now=clock.monotonic)
 
     async def step(self) -> bool:
         """Carry one batch; whether any of it was taken. `Unavailable` when the broker or the store is."""
@@ -104,18 +108,18 @@ class EventRelay:
                 await marking
         return busy
 
-    @staticmethod
-    def _is_busy(outcomes: Sequence[Outcome]) -> bool:
+    def _is_busy(self, outcomes: Sequence[Outcome]) -> bool:
         """Whether any of a batch was taken; `Unavailable` when none of it was for want of the broker."""
         away = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
         if not away:
+            self._told.over()
             return True
         error = Unavailable(
             f"{len(away)} of {len(outcomes)} events not taken: {away[0]}", retry_after=away[0].retry_after
         )
         if len(away) == len(outcomes):
             raise error from away[0]
-        log.warning("%s", error)  # what is taken does not wait for what is not
+        self._told.trouble("%s", error, why=error)  # what is taken does not wait for what is not
         return True
 
     async def stop(self) -> None:
@@ -155,10 +159,12 @@ class EventRelay:
 
     async def _is_caught_up(self) -> bool:
         try:
-            return await self._broker.backlog(self._topics, self._group) == 0
+            caught_up = await self._broker.backlog(self._topics, self._group) == 0
         except Unavailable as error:  # a broker may well take messages and not be able to count them
-            log.warning("whether our group is caught up is not known: %s", error)
+            self._told_of_counts.trouble("whether our group is caught up is not known: %s", error, why=error)
             return False
+        self._told_of_counts.over()
+        return caught_up
 
     async def _publish(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         outcomes = await self._broker.publish([delivery.message for delivery in batch])
@@ -193,12 +199,17 @@ class EventRelay:
                 writes.append(Remove(delivery.id, None))
             elif isinstance(outcome, Rejected):
                 why = reason(outcome)
-                log.error("event %s is dead: %s", delivery.id, why)
+                with Handling(delivery.handled):
+                    log.error("event %s is dead: %s", delivery.id, why)
                 writes.append(Replace(delivery.died(why, now, attempts=delivery.attempts + 1), delivery.token))
                 if delivery.ordering_key is not None:
                     writes.append(Block(delivery.ordering_key))
         if not writes:
             return
+        if log.isEnabledFor(logging.DEBUG):
+            for delivery in (delivery for delivery, outcome in zip(batch, outcomes, strict=True) if outcome is None):
+                with Handling(delivery.handled):
+                    log.debug("event %s %s is published", delivery.name, delivery.id)
         try:
             held = [proofs[partition] for partition in {delivery.partition for delivery in batch}]
             await self._persistence.commit([*held, *writes], traffic=Traffic.BOOKKEEPING)
@@ -236,6 +247,7 @@ class TaskRelay:
         self._shares = shares
         self._outage = Outage()
         self._queued = QueueWatch(persistence, clock)
+        self._told = ToldOnce(log, "the queue takes all tasks again", now=clock.monotonic)
 
     async def step(self) -> bool:
         """Hand one batch over; whether there was anything. `Unavailable` when the queue or the store is."""
@@ -256,9 +268,11 @@ class TaskRelay:
         refused = [(task, outcome) for task, outcome in zip(handed, outcomes, strict=True) if outcome is not None]
         if not refused:
             self._outage.over()
+            self._told.over()
             return True
         delay = self._outage.next_delay(None)
-        log.warning("%d of %d tasks not taken, again in %.1f s: %s", len(refused), len(handed), delay, refused[0][1])
+        why = refused[0][1]
+        self._told.trouble("%d of %d tasks not taken and tried again: %s", len(refused), len(handed), why, why=why)
         later = self._clock.now() + timedelta(seconds=delay)
         await together(
             self._change(
@@ -298,6 +312,10 @@ class TaskRelay:
     def _ran_out(self, task: Delivery, now: datetime) -> Delivery:
         # Not handed over at once: what was claimed together would be claimed together again, by a task that ends its
         # process and by all those that it took with it.
+        with Handling(task.handled):
+            return self._verdict_of_ran_out(task, now)
+
+    def _verdict_of_ran_out(self, task: Delivery, now: datetime) -> Delivery:
         attempts = task.attempts
         self._counts.count(Step.DEAD if attempts >= self._attempts.most else Step.FAILED, task)
         if attempts >= self._attempts.most:

@@ -14,8 +14,10 @@ from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane, State
 from ports.delivery_counts import Step
 from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
+from ports.log_context import Handling
 from ports.message import Unreadable, read_event
 from ports.persistence import Advance, Block, LaneState, Remove, Replace, Traffic, Write
+from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.consumer")
 
@@ -49,6 +51,7 @@ class Retry:
         self._process = process
         self._attempts = attempts
         self._outage = Outage()
+        self._told = ToldOnce(log, "received messages that were kept are handled again", now=clock.monotonic)
 
     async def step(self) -> bool:
         """Handle what is due; whether there was anything."""
@@ -64,9 +67,14 @@ class Retry:
         return bool(due)
 
     async def _note_end(self, kept: Delivery) -> None:
-        await self._settle(kept, self._verdict(kept, PROCESS_ENDED))
+        with Handling(kept.handled):
+            await self._settle(kept, self._verdict(kept, PROCESS_ENDED))
 
     async def _handle(self, kept: Delivery) -> None:
+        with Handling(kept.handled):
+            await self._claim_and_handle(kept)
+
+    async def _claim_and_handle(self, kept: Delivery) -> None:
         claimed = kept.claimed(self._process, self._clock.now() + CLAIM)
         try:
             await self._persistence.commit([Replace(claimed, kept.token)], traffic=Traffic.CONSUMER)
@@ -76,6 +84,8 @@ class Retry:
             for _ in range(RERUNS_MOST):
                 if await self._react(claimed):
                     self._outage.over()
+                    self._told.over()
+                    log.debug("received message %s is handled", kept.id)
                     return
                 row = await self._persistence.ledger.get(claimed.id)
                 if row is None or row.token != claimed.token:
@@ -83,7 +93,7 @@ class Retry:
             verdict = self._verdict(claimed, "the data that it depends on kept changing")
         except (Unavailable, Unknown) as error:
             delay = self._outage.next_delay(getattr(error, "retry_after", None))
-            log.warning("received message %s waits %.1f s: %s", kept.id, delay, error)
+            self._told.trouble("received message %s waits, as others do: %s", kept.id, error, why=error)
             self._counts.count(Step.POSTPONED, kept)
             verdict = claimed.released(self._clock.now() + timedelta(seconds=delay))
         except Exception as error:

@@ -15,6 +15,7 @@ from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane
 from ports.delivery_counts import DeliveryCounts, Step
 from ports.errors import Conflict, Precondition, Rejected
+from ports.log_context import Handling
 from ports.message import BODY_MOST, partition_of, write_event
 from ports.persistence import (
     ANSWER_MOST,
@@ -155,6 +156,9 @@ class RecordingUnitOfWork(UnitOfWork):
         if self._recorded:
             for delivery in self._recorded:
                 self._recording.counts.count(Step.RECORDED, delivery)
+            for delivery in self._recorded if log.isEnabledFor(logging.DEBUG) else ():
+                with Handling(delivery.handled):
+                    log.debug("%s %s %s is recorded", delivery.lane, delivery.name, delivery.id)
             await self._recording.tell(self._recorded)
 
     def _record(self, delivery: Delivery) -> None:

@@ -3,7 +3,7 @@
 import structlog
 from starlette.types import Scope
 
-from entrypoints.web.errors import path_of
+from entrypoints.web.errors import PROBLEM, path_of
 
 PATH_MOST = 200
 _SILENT = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds by machines
@@ -28,10 +28,13 @@ def log_access(scope: Scope, status: int, seconds: float) -> None:
     route = route_of(scope)
     if route in _SILENT:
         return
+    problem = scope.get(PROBLEM)
+    told = {} if problem is None else {"problem": problem}
     _log.info(
         "request",
         method=method_of(scope),
         path=route or path_of(scope)[:PATH_MOST],
         status=status,
         duration_ms=round(seconds * 1000, 3),
+        **told,
     )

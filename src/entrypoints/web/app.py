@@ -1,5 +1,6 @@
 """The web application, put together."""
 
+import logging
 import secrets
 from importlib.metadata import version
 
@@ -35,6 +36,7 @@ from entrypoints.web.orders import NewOrder
 from entrypoints.web.rate_limits import RateLimits
 from entrypoints.web.security import protection
 from entrypoints.web.users import NewUser
+from ports.told_once import ToldOnce
 
 CORS_SECONDS = 600  # that a browser remembers what it was told about another site
 EXPOSED = tuple(sorted({*HEADERS, "Idempotency-Replayed"}))  # what pages of other sites may read of an answer
@@ -88,6 +90,7 @@ def create_app(
     )
     app.state.container = container
     app.state.draining = False
+    app.state.told = ToldOnce(logging.getLogger("crossdock.web"), forgets=True)
     app.state.weather_ttl = weather_ttl
     app.state.event_document = describe_events(topic_prefix=topic_prefix, partitions=partitions)
     identity = container.identity()

@@ -4,6 +4,7 @@ A caller never reads an error's own text unless a refusal of the model wrote it 
 say is for operators and goes to the log.
 """
 
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ RETRY_AFTER = 2  # seconds, where nobody knows better
 RETRY_AFTER_MOST = 3600
 
 REQUEST_ID = "crossdock.request_id"  # where the scope of a request keeps it
+PROBLEM = "crossdock.problem"  # the same of the code of the problem that it was answered with
 
 _log = structlog.get_logger("crossdock.web")
 
@@ -124,6 +126,7 @@ class Problem(Exception):
     def response(self, scope: Scope) -> Response:
         """The answer to the request with this scope."""
         kind = PROBLEM_TYPES[self.code]
+        scope[PROBLEM] = kind.code
         document: dict[str, object] = {
             "type": f"/problems/{kind.code}",
             "title": kind.title,
@@ -170,10 +173,16 @@ def path_of(scope: Scope) -> str:
     return raw.partition(b"?")[0].decode("ascii", "backslashreplace")
 
 
+def tell_once(request: Request, what: str, error: Exception, *, level: int = logging.WARNING, **named: str) -> None:
+    """Why requests fail while something is away: one line, since each has one of its own that says that it failed."""
+    if request.app.state.told.is_news(error, what):
+        _log.log(level, what, error=type(error).__name__, reason=str(error), **named)
+
+
 async def _by_table(request: Request, error: Exception) -> Response:
     row = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
     if row.logged:
-        _log.warning("request not served", code=row.code, error=type(error).__name__, reason=str(error))
+        tell_once(request, "requests are not served", error, problem=row.code)
     headers = retry_after(getattr(error, "retry_after", None)) if row.retry else None
     return Problem(row.code, row.detail or str(error), headers=headers).response(request.scope)
 

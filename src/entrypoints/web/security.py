@@ -3,12 +3,11 @@
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Final
 
-import structlog
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from entrypoints.web.errors import Problem, retry_after
+from entrypoints.web.errors import Problem, retry_after, tell_once
 from entrypoints.web.openapi import Protection
 from entrypoints.web.problem_types import PROBLEM_TYPES
 from ports.errors import Unavailable
@@ -18,7 +17,6 @@ REALM: Final = "crossdock"
 SCHEME: Final = "accessToken"  # in the OpenAPI document
 _SCOPE: Final = "crossdock_scope"  # what a dependency asks for, for the document
 
-_log = structlog.get_logger("crossdock.web")
 
 Caller = Principal | None  # None: nobody has to say who is calling
 
@@ -52,7 +50,7 @@ async def let_in(identity: Identity, request: Request, scope: str, *, realm: str
         description = f'error="invalid_token", error_description="{error}"'
         raise refusal(str(error), f'Bearer realm="{realm}", {description}') from None
     except Unavailable as error:
-        _log.warning("token not checked", reason=str(error))
+        tell_once(request, "tokens are not checked", error)
         headers = retry_after(error.retry_after)
         raise Problem("identity-unavailable", PROBLEM_TYPES["identity-unavailable"].cause, headers=headers) from error
     if not principal.may(scope):

@@ -1,8 +1,8 @@
 """The weather over HTTP."""
 
+import logging
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 from starlette.convertors import Convertor, register_url_convertor
@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from domain.model.times import to_rfc3339
 from domain.model.weather import CITY_MOST, City, Weather
 from entrypoints.web.dependencies import Clock, GetWeather
-from entrypoints.web.errors import Problem, retry_after
+from entrypoints.web.errors import Problem, retry_after, tell_once
 from entrypoints.web.fields import ONE_LINE, Instant, to_json
 from entrypoints.web.lean_route import LeanRoute
 from entrypoints.web.openapi import answered, problems
@@ -21,7 +21,6 @@ from ports.errors import Rejected, Unavailable
 RETRY_AFTER = 10  # seconds, when the provider does not say
 
 router = APIRouter(tags=["weather"], route_class=LeanRoute)
-_log = structlog.get_logger("crossdock.web")
 
 
 class _AnyText(Convertor[str]):
@@ -99,12 +98,12 @@ async def get_weather(
     try:
         weather = await get(City(city))
     except Unavailable as error:
-        _log.warning("weather not available", reason=str(error))
+        tell_once(request, "weather not available", error)
         headers = retry_after(error.retry_after, otherwise=RETRY_AFTER)
         detail = "The weather provider does not answer now."
         raise Problem("weather-unavailable", detail, headers=headers) from error
     except Rejected as error:
-        _log.error("weather provider's answer is of no use", reason=str(error))
+        tell_once(request, "weather provider's answer is of no use", error, level=logging.ERROR)
         raise Problem("weather-bad-answer", "The weather provider gave an answer of no use.") from error
     # A cache takes Age off max-age by itself (RFC 9111 §4.2), so max-age is the whole time and not what is left of it.
     age = max(0, int((clock.now() - weather.retrieved_at).total_seconds()))

@@ -29,7 +29,7 @@ class Service(Process):
     def mails(self) -> list[tuple[str, str]]:
         """Message-ID and subject of each mail that was sent."""
         lines = (json.loads(line) for line in self.log.splitlines() if '"message": "mail"' in line and line[-1] == "}")
-        return [(line["message_id"], line["subject"]) for line in lines]
+        return [(line["email.message_id"], line["email.subject"]) for line in lines]
 
 
 @dataclass

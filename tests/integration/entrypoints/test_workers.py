@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from pathlib import Path
 
 import httpx
 
@@ -66,3 +67,35 @@ def test_processes_that_cannot_start_end_all_with_their_reason(database_url: str
 
     assert api.parent.wait(PATIENCE) == 1
     assert "crossdock migrate" in api.log
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for this signal already, which would end it otherwise."""
+    try:
+        caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except FileNotFoundError:
+        return False
+    return caught is not None and bool(int(caught[1], 16) & 1 << number - 1)
+
+
+def test_debugging_is_switched_on_in_all_processes_at_once_and_off_again(migrated: str, start: Start) -> None:
+    """In one that takes the place of another, too."""
+    api = start(migrated, "--workers", "2")
+
+    def ready() -> bool:
+        pids = [api.parent.pid, *api.children]
+        return len(pids) == 3 and all(catches(pid, signal.SIGUSR2) for pid in pids)
+
+    def said(level: str) -> int:
+        return api.log.count(f"at least {level} is logged")
+
+    assert becomes(ready), api.log
+    api.parent.send_signal(signal.SIGUSR2)
+    assert becomes(lambda: said("debug") == 3), api.log
+
+    os.kill(api.children[0], signal.SIGKILL)
+    assert becomes(lambda: said("debug") == 4 and ready()), api.log
+
+    api.parent.send_signal(signal.SIGUSR2)
+    assert becomes(lambda: said("info") == 3), api.log
+    assert becomes(api.answers), api.log

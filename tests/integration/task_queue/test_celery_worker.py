@@ -96,7 +96,7 @@ def redis_pair(redis_url: str, tmp_path: Path) -> Iterator[Pair]:
 def mails(worker: Process) -> Counter[tuple[str, str]]:
     """How often each mail was sent: its recipient and its id."""
     lines = (json.loads(line) for line in worker.log.splitlines() if '"message": "mail"' in line and line[-1] == "}")
-    return Counter((str(line["to"]), str(line["message_id"])) for line in lines)
+    return Counter((str(line["email.to.address"]), str(line["email.message_id"])) for line in lines)
 
 
 def recipients(worker: Process) -> set[str]:
@@ -255,6 +255,19 @@ def test_a_worker_without_its_broker_goes_on_trying_and_ends_when_told(scheme: s
         assert worker.end() == 0
 
         assert "canary" not in worker.log
+
+
+def test_debugging_is_switched_on_in_all_processes_of_a_worker_and_off_again(redis_pair: Pair) -> None:
+    """Celery has uses of its own for the other signals."""
+    worker = redis_pair.worker("--concurrency", "2")
+    addresses = redis_pair.register(1)
+    until(lambda: recipients(worker) == addresses, worker.tail)
+
+    for level in ("debug", "info"):
+        worker.process.send_signal(signal.SIGUSR2)
+        until(lambda: worker.log.count(f"at least {level} is logged") == 3, worker.tail)  # noqa: B023 - awaited here
+
+    assert worker.end() == 0
 
 
 # --- a database that goes away ----------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -174,3 +175,17 @@ async def test_it_rests_between_two_busy_steps_while_many_requests_are_in_flight
     first, second, third = steps.at[:3]
     assert (first, second) == (0, REST_LEAST)
     assert third == pytest.approx(2 * REST_LEAST)
+
+
+async def test_an_outage_is_two_lines_however_many_steps_fail(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "crossdock")
+    steps = Steps(clock, *[Unavailable(f"no answer, {number} wait") for number in range(30)])
+
+    async with running(Loop("test", steps, clock)):
+        await clock.advance(400)
+
+    began, ended = (record.getMessage() for record in caplog.records)
+    assert began == "test waits: no answer, 0 wait"
+    assert ended.startswith("test goes on, after 30 failed attempts")

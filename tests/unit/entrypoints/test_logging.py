@@ -1,6 +1,8 @@
 import io
 import json
 import logging
+import os
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -9,8 +11,11 @@ from uuid import UUID
 import pytest
 import structlog
 
-from entrypoints.observability import LogFormat, LogLevel, configure_logging
+from entrypoints.log_fields import FIELDS, TEXT_MOST
+from entrypoints.observability import LogFormat, LogLevel, configure_logging, speak_as
 from entrypoints.redaction import redact_text
+from entrypoints.settings import Settings
+from ports.log_context import Handled, Handling
 
 CANARY = "canary-7f3a9c"
 
@@ -47,6 +52,9 @@ def test_a_json_line_uses_the_names_of_the_elastic_common_schema() -> None:
     found = document(lambda: log().info("request", method="GET", path="/orders/", status=200, duration_ms=1.5))
 
     assert datetime.fromisoformat(found.pop("@timestamp")).tzinfo is not None
+    assert found.pop("process.pid") == os.getpid()
+    assert found.pop("service.name") == "crossdock"
+    found = {name: value for name, value in found.items() if not name.startswith("service.")}
     assert found == {
         "log.level": "info",
         "message": "request",
@@ -197,9 +205,104 @@ def test_a_secret_in_the_text_of_an_exception_is_masked() -> None:
 
 
 def test_what_is_no_secret_stays() -> None:
-    text = "GET https://api.example/weather?q=Oslo&units=metric by ann@example.org, tokens: 3"
+    text = "GET https://api.example/weather?q=Oslo&units=metric by ann@example, tokens: 3, celery@worker-1"
 
     assert redact_text(text) == text
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+@pytest.mark.parametrize("logger", [structlog.get_logger("crossdock.test"), logging.getLogger("somebody.else")])
+@pytest.mark.parametrize(
+    "address",
+    ["canary.7f+tag@mail.example.co.uk", "canary@müller.de", "canary%40example.com", "canary@xn--mller-kva.de"],
+)
+def test_of_a_mail_address_the_first_character_and_the_domain_are_left(
+    format: LogFormat, logger: Any, address: str
+) -> None:
+    text = f"refused: <{address}>, '{address}' and to={address}"
+    (line,) = lines(lambda: logger.info(text), format=format)
+
+    assert "canary" not in line
+    assert line.count("c***") == 3
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_the_recipient_of_a_mail_that_is_only_logged_can_be_read(format: LogFormat) -> None:
+    def send() -> None:
+        named = {"mail_id": "<7@crossdock.example>", "mail_to": "ann@example.com", "mail_subject": "Welcome"}
+        structlog.get_logger("crossdock.mail").info("mail", **named)
+
+    (line,) = lines(send, format=format)
+
+    assert "ann@example.com" in line
+    assert "<7@crossdock.example>" in line
+
+
+def test_a_long_text_without_an_address_takes_no_long_time() -> None:
+    for evil in ("a@" * 50_000, "a." * 50_000 + "@", "@a." * 50_000, "x" * 500_000):
+        assert redact_text(evil) == evil
+
+
+@pytest.mark.parametrize("value", [7, 7.5, True, "seven", {"of": 7}, [7], UUID(int=7)])
+def test_a_field_that_is_not_in_the_schema_is_a_text_whatever_it_holds(value: object) -> None:
+    found = document(lambda: log().info("odd", **{"some.name": value}))
+
+    assert isinstance(found["labels.some_name"], str)
+
+
+@pytest.mark.parametrize("odd", [{"status": "gone"}, {"path": 7}, {"request_id": None}, {"method": {"a": 1}}])
+def test_a_field_of_the_schema_has_its_type_or_is_not_there(odd: dict[str, Any]) -> None:
+    found = document(lambda: log().info("odd", **odd))
+
+    ((name, _),) = odd.items()
+    assert FIELDS[name][0] not in found
+
+
+def test_what_a_library_adds_to_its_records_is_kept_only_under_names_that_we_know() -> None:
+    extra = {"request_id": "r-1", "status": 200, "color_message": "x", "data": {"a": 1}}
+    found = document(lambda: logging.getLogger("uvicorn").warning("hello", extra=extra))
+
+    assert (found["http.request.id"], found["http.response.status_code"]) == ("r-1", 200)
+    assert not [name for name in found if name.startswith("labels.")]
+
+
+@pytest.mark.parametrize("logger", [structlog.get_logger("crossdock.test"), logging.getLogger("uvicorn")])
+def test_the_message_that_is_being_handled_stands_on_each_line_meanwhile(logger: Any) -> None:
+    with Handling(Handled("m-1", "s-1", "orders")):
+        inside = document(lambda: logger.info("something"))
+    outside = document(lambda: logger.info("something"))
+
+    names = ("labels.message_id", "labels.subject", "labels.topic")
+    assert [inside.get(name) for name in names] == ["m-1", "s-1", "orders"]
+    assert [outside.get(name) for name in names] == [None] * 3
+
+
+def test_a_very_long_text_keeps_its_beginning_and_its_end() -> None:
+    found = document(lambda: log().info("long", value=f"begin{'x' * 1_000_000}end"))
+
+    value = found["labels.value"]
+    assert (value[:5], value[-3:]) == ("begin", "end")
+    assert len(value) < TEXT_MOST + 10
+
+
+def test_a_process_that_lasts_says_its_part_and_tells_warnings_by_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    for hook in ("excepthook", "threading.excepthook"):
+        monkeypatch.setattr(f"sys.{hook}" if "." not in hook else hook, lambda *_: None)
+
+    def warn() -> None:
+        speak_as("relay", Settings.defaults())
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                logging.captureWarnings(capture=True)
+                warnings.warn("an odd thing", stacklevel=1)
+        finally:
+            logging.captureWarnings(capture=False)
+
+    found = document(warn)
+
+    assert (found["service.node.roles"], found["log.logger"]) == ("relay", "py.warnings")
+    assert "an odd thing" in found["message"]
 
 
 def test_less_than_the_level_is_not_written() -> None:

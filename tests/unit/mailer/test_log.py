@@ -30,7 +30,12 @@ class TestLogMailer(MailerContract):
     async def mailbox(self, mailer: Mailer, *sent: Mail) -> Sequence[Mail]:  # noqa: ARG002 - the log has no owner
         assert len(self.captured) == len(sent)
         return [
-            Mail(message_id=line["message_id"], to=Email(line["to"]), subject=line["subject"], text=line["text"])
+            Mail(
+                message_id=line["mail_id"],
+                to=Email(line["mail_to"]),
+                subject=line["mail_subject"],
+                text=line["mail_text"],
+            )
             for line in self.captured
         ]
 
@@ -45,10 +50,10 @@ async def test_a_mail_is_one_line_at_info() -> None:
         {
             "event": "mail",
             "log_level": "info",
-            "message_id": mail.message_id,
-            "to": mail.to.address,
-            "subject": "Welcome",
-            "text": "Hello Ann,\n\ngood to see you.\n",
+            "mail_id": mail.message_id,
+            "mail_to": mail.to.address,
+            "mail_subject": "Welcome",
+            "mail_text": "Hello Ann,\n\ngood to see you.\n",
         }
     ]
 

@@ -98,6 +98,7 @@ async def test_each_request_leaves_one_line_with_its_template_and_without_its_qu
             "method": "HEAD",
             "path": "/nothing%0D%0Ahere" + "x" * 182,
             "status": 404,
+            "problem": "not-found",
         },
     ]
 

@@ -63,9 +63,9 @@ async def test_the_reason_of_a_503_is_logged_for_the_operator(
         await client.post("/orders/", json=an_order_for(user))
 
     assert {
-        "event": "request not served",
+        "event": "requests are not served",
         "log_level": "warning",
-        "code": "storage-unavailable",
+        "problem": "storage-unavailable",
         "error": "Unavailable",
         "reason": "connection refused by db:5432",
     } in lines

@@ -13,6 +13,7 @@ from adapters.event_broker.kafka.connection import Farewells
 from adapters.event_broker.kafka.membership import Mark, Membership, end_consumer
 from ports.errors import PortError, Unavailable
 from ports.event_broker import Batch, Subscription
+from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.event_broker")
 
@@ -45,6 +46,7 @@ class KafkaSubscription(Subscription):
         self._trouble: PortError | None = None
         self._news = asyncio.Event()
         self._is_closed = False
+        self._told = ToldOnce(log, f"the group {group} is received from again")
         self._running = asyncio.create_task(self._run())
 
     @property
@@ -56,6 +58,7 @@ class KafkaSubscription(Subscription):
         while not self._is_closed:
             # Nothing is in hand while waiting, so a wait that is cancelled loses nothing.
             if self._membership is not None and (batches := self._membership.take(limit)):
+                self._told.over()
                 return batches
             if self._trouble is not None:
                 trouble, self._trouble = self._trouble, None
@@ -83,7 +86,8 @@ class KafkaSubscription(Subscription):
             except PortError as error:
                 self._tell(error)
             except Exception as error:
-                log.exception("a member of the group %s failed and joins again", self._group)
+                text = "a member of the group %s failed and joins again"
+                self._told.trouble(text, self._group, why=error, level=logging.ERROR)
                 self._tell(Unavailable(f"the member of the group failed: {type(error).__name__}"))
             await asyncio.sleep(REST_SECONDS)
 

@@ -14,6 +14,7 @@ from adapters.event_broker.rabbitmq.topology import Topology
 from ports.errors import PortError, Unavailable
 from ports.event_broker import Batch, Subscription
 from ports.shares import Shares
+from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.event_broker")
 
@@ -58,6 +59,7 @@ class RabbitMqSubscription(Subscription):
         self._trouble: PortError | None = None
         self._is_declared = False
         self._is_closed = False
+        self._told = ToldOnce(log, "receiving goes on")
         self._news = asyncio.Event()  # for who receives
         self._work = asyncio.Event()  # for who opens and closes consumers
         self._running: asyncio.Task[None] | None = None
@@ -67,6 +69,7 @@ class RabbitMqSubscription(Subscription):
             if self._running is None:
                 self._running = asyncio.create_task(self._run())
             if batches := self._take(limit):
+                self._told.over()
                 return batches
             if self._trouble is not None:
                 trouble, self._trouble = self._trouble, None
@@ -126,7 +129,7 @@ class RabbitMqSubscription(Subscription):
                 self._trouble = error
                 self._news.set()
             except Exception as error:  # a subscription that ends silently would wait for ever
-                log.exception("receiving failed and goes on")
+                self._told.trouble("receiving failed and goes on", why=error, level=logging.ERROR)
                 self._trouble = Unavailable(f"receiving from RabbitMQ failed: {error}")
                 self._news.set()
             await asyncio.sleep(_apart())
@@ -148,7 +151,7 @@ class RabbitMqSubscription(Subscription):
                     async with asyncio.timeout(random.uniform(0.8, 1.2) * ASK_SECONDS):  # noqa: S311
                         await self._work.wait()
                 self._work.clear()
-            log.warning("receiving: the connection was lost: %s", connection.error)
+            self._told.trouble("receiving: the connection was lost: %s", connection.error, why=connection.error)
         finally:
             lost.cancel()
             for partition in self._partitions:

@@ -11,6 +11,7 @@ from adapters.persistence.sql.postgresql_connections import Server
 from adapters.persistence.sql.postgresql_errors import POSTGRESQL_ERRORS
 from ports.deliveries import Lane
 from ports.errors import Unavailable
+from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.persistence")
 
@@ -38,6 +39,7 @@ class Announcements:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._open = False
+        self._told = ToldOnce(log, "announcements go on")
 
     def start(self) -> None:
         """Begin, if there is anything to do yet."""
@@ -79,14 +81,15 @@ class Announcements:
                     await asyncio.wait_for(connection.add_listener(CHANNEL, self._heard), ANSWER_SECONDS)
                     if missed and self._listener is not None:
                         self._listener(tuple(Lane))
+                    self._told.over()
                     backoff, missed = BACKOFF_SECONDS, True
                     await self._send(connection)
                 finally:
                     connection.terminate()
             except (Unavailable, *POSTGRESQL_ERRORS) as error:
-                log.info("announcements rest for %.1f s: %s", backoff, error)
-            except Exception:
-                log.exception("announcements rest for %.1f s", backoff)
+                self._told.trouble("announcements rest: %s", error, why=error, level=logging.INFO)
+            except Exception as error:
+                self._told.trouble("announcements rest", why=error, level=logging.ERROR)
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, BACKOFF_MOST)
 
