@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from adapters.reasons import reason
 from ports.clock import Clock
 from ports.errors import PortError, Rejected, Unavailable
 
@@ -62,7 +63,22 @@ ERRORS: Final[Mapping[type[Exception], type[PortError]]] = {
     OSError: Unavailable,  # should one get past httpx
 }
 
+WORDS: Final[Mapping[type[Exception], str]] = {
+    httpx.HTTPError: "the question could not be put",
+    httpx.ConnectTimeout: "no connection in time",
+    httpx.TimeoutException: "no answer in time",
+    httpx.ConnectError: "no connection",
+    httpx.NetworkError: "the connection broke",
+    httpx.ProxyError: "its proxy failed",
+    httpx.RemoteProtocolError: "its answer was cut off, or is no HTTP",
+    httpx.LocalProtocolError: "the question would not have been HTTP",
+    httpx.UnsupportedProtocol: "its address is none of HTTP",
+    httpx.InvalidURL: "its address is none of HTTP",
+    httpx.DecodingError: "its answer cannot be unpacked",
+}
+
 _UNAVAILABLE_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
+_KEY_STATUSES: Final = frozenset({401, 403})
 _SECONDS: Final = re.compile(r"[0-9]+")
 _DIGITS_MOST: Final = 12  # of a number of seconds that means anything
 # Their lines of DEBUG show headers and broken status lines, and both may repeat the query.
@@ -198,10 +214,12 @@ class HttpClient:
         *,
         secrets: Mapping[str, SecretStr] | None = None,
         expect: Collection[int] = (200,),
+        before_sending: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer:
         """Ask ``url`` with these query parameters; ``secrets`` are further ones, seen by nobody but the other side.
 
         Statuses in ``expect`` are answers; all else is `Unavailable` or `Rejected`, within the seconds of a call.
+        ``before_sending`` is called when there is a connection, and may raise what a port may to send nothing.
         """
         if self._pool is None:
             raise RuntimeError("the HTTP client is not started")
@@ -209,7 +227,7 @@ class HttpClient:
         if address is None:
             raise Rejected("the address of an outside API is no URL of HTTP")
         question = _Question(address, parameters, secrets or {}, expect)
-        call = _Call()
+        call = _Call(before_sending)
         task = call.begin(self._exchange(self._pool, question, call))
         self._calls.add(call)
         task.add_done_callback(lambda _: self._calls.discard(call))
@@ -240,6 +258,8 @@ class HttpClient:
             if error_for_status(status) is Unavailable:
                 wait = retry_after(response.headers.get("Retry-After"), self._clock.now())
                 raise Unavailable(f"{host} answered {status}", retry_after=wait)
+            if status in _KEY_STATUSES and question.secrets:
+                raise Rejected(f"{host} refuses our key: it answered {status}")
             raise Rejected(f"{host} answered {status}")
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Rejected(f"{host} sent a compressed answer that was not asked for")
@@ -284,7 +304,8 @@ class _Call:
     a time-out loses connections in the same way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before_sending: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._before_sending = before_sending
         self._task: asyncio.Task[Answer] | None = None
         self._left = False
         self._may_be_cancelled = True
@@ -302,6 +323,8 @@ class _Call:
     async def trace(self, step: str, _: object) -> None:
         """Follow the steps of httpx (its ``trace`` extension)."""
         if step == "http11.send_request_headers.started":
+            if self._before_sending is not None and not self._left:
+                await self._before_sending()
             if self._left:
                 raise httpx.TimeoutException("nobody waits for this answer any more")
             self._may_be_cancelled = True
@@ -349,7 +372,7 @@ def _outcome(task: asyncio.Task[Answer], host: str) -> Answer:
     kind = error_for(error)
     if kind is None:
         raise error
-    raise kind(f"{host} could not be asked: {type(error).__name__}") from _covered(error)
+    raise kind(f"{host} could not be asked: {reason(error, WORDS)}") from _covered(error)
 
 
 def _covered(error: BaseException) -> BaseException:

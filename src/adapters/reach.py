@@ -6,14 +6,13 @@ end: a caller that leaves, or a deadline, never hands the rest of an answer to w
 
 import asyncio
 import logging
-import os
 import socket
-import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Generic, Protocol, TypeVar
 
+from adapters.reasons import reason
 from ports.clock import Clock
 from ports.errors import PortError, Unavailable
 
@@ -48,6 +47,7 @@ class Reach(Generic[L]):
 
     ``errors`` is the driver's table from its library's exceptions: `Unavailable` means that the server is away, so that
     nobody asks it for ``rest_seconds``, and then one does; `Rejected` that it is there and did not do what was asked.
+    ``words`` are for people, by exception or parent.
     Changes are logged, once each. ``name`` is shown to people and holds no secret.
     """
 
@@ -57,12 +57,14 @@ class Reach(Generic[L]):
         make_link: Callable[[], L],
         *,
         errors: Mapping[type[Exception], type[PortError]],
+        words: Mapping[type[Exception], str],
         clock: Clock,
         seconds: float = 0.25,
         rest_seconds: float = 1.0,
         links: int = 16,
     ) -> None:
         self.name = name
+        self._words = words
         self._make_link = make_link
         self._errors = errors
         self._clock = clock
@@ -160,11 +162,12 @@ class Reach(Generic[L]):
             kind = next((self._errors[cls] for cls in type(error).__mro__ if cls in self._errors), None)
             if kind is None:
                 raise
+            why = reason(error, self._words)
             if kind is Unavailable:
-                await self._lost(reason(error))
+                await self._lost(why)
             else:
-                self._refuses(what, reason(error))
-            return _because(kind(f"{self.name}: {reason(error)}"), error)
+                self._refuses(what, why)
+            return _because(kind(f"{self.name}: {why}"), error)
         self._answered(what)
         return answer
 
@@ -247,23 +250,6 @@ def cut(writer: asyncio.StreamWriter) -> None:
         if ours is not None:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
-
-
-def reason(error: BaseException) -> str:
-    """Why, in our words: what a server says may repeat what it was told, a password too."""
-    seen: BaseException | None = error
-    for _ in range(5):
-        match seen:
-            case None:
-                break
-            case ssl.SSLCertVerificationError():
-                return f"its certificate is not trusted: {seen.verify_message}"
-            case ssl.SSLError():
-                return f"TLS failed: {seen.reason or type(seen).__name__}"
-            case OSError(errno=int(number)) if number > 0:
-                return os.strerror(number)
-        seen = seen.__cause__ or seen.__context__
-    return type(error).__name__
 
 
 def _because(outcome: PortError, error: Exception) -> PortError:

@@ -62,6 +62,25 @@ ERRORS: Final[Mapping[type[Exception], type[PortError]]] = {
 }
 
 
+WORDS: Final[Mapping[type[Exception], str]] = {
+    redis.exceptions.RedisError: "it did not do what it was told",
+    redis.exceptions.ConnectionError: "the connection broke",
+    redis.exceptions.TimeoutError: "it did not answer in time",
+    redis.exceptions.AuthenticationError: "it does not take our user and password",
+    redis.exceptions.AuthorizationError: "it does not take our user and password",
+    redis.exceptions.BusyLoadingError: "it is still loading its data",
+    redis.exceptions.MaxConnectionsError: "it has too many clients",
+    redis.exceptions.InvalidResponse: "what answers there is no Redis",
+    redis.exceptions.OutOfMemoryError: "it has no memory left",
+    redis.exceptions.ReadOnlyError: "it is a replica, which takes no writes",
+    redis.exceptions.NoPermissionError: "our user has no right to it",
+    redis.exceptions.MasterDownError: "it has lost the server that it is a replica of",
+    redis.exceptions.MovedError: "it is one of a cluster, which is not supported",
+    redis.exceptions.ClusterError: "it is one of a cluster, which is not supported",
+    ValueError: "what answers there is no Redis",
+}
+
+
 class _Cut:
     """Ends a connection at once, see `cut`."""
 
@@ -156,6 +175,7 @@ class RedisClient:
             f"Redis at {host}:{port}",
             self._link,
             errors=ERRORS,
+            words=WORDS,
             clock=clock,
             seconds=seconds,
             rest_seconds=rest_seconds,

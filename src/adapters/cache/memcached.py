@@ -40,6 +40,10 @@ ERRORS: Final[Mapping[type[Exception], type[PortError]]] = {
     asyncio.LimitOverrunError: Unavailable,  # a line without end
     UnicodeError: Unavailable,  # a host name that is none
 }
+WORDS: Final[Mapping[type[Exception], str]] = {
+    Refusal: "it did not do what it was told",
+    Nonsense: "what answers there is no Memcached",
+}
 
 
 class MemcachedLink:
@@ -144,6 +148,7 @@ class MemcachedCache(Cache):
                 f"Memcached at {host}:{port}",
                 partial(MemcachedLink, host, port),
                 errors=ERRORS,
+                words=WORDS,
                 clock=clock,
                 seconds=seconds,
                 rest_seconds=rest_seconds,

@@ -323,8 +323,25 @@ async def test_an_answer_that_quotes_the_key_is_not_quoted(
 
 
 async def test_an_error_of_the_network_says_what_to_look_at(http: HttpClient) -> None:
-    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 could not be asked: ConnectError$") as raised:
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 could not be asked: Connection refused$") as raised:
         await http.get("http://127.0.0.1:1/", {})
 
     assert raised.value.__cause__ is not None
     assert str(raised.value.__cause__) == "All connection attempts failed"
+
+
+async def test_what_is_called_before_anything_is_sent_may_prevent_it(http: HttpClient, server: WeatherServer) -> None:
+    """And costs no connection: more are prevented than there may be at once."""
+
+    async def not_now() -> None:
+        raise Unavailable("not now")
+
+    for _ in range(30):
+        with pytest.raises(Unavailable, match=r"^not now$"):
+            await http.get(server.openweather_url, {"q": "Berlin"}, before_sending=not_now)
+    assert server.asked == []
+
+    answer = await http.get(server.openweather_url, {"q": "Berlin", "appid": "any"})
+
+    assert answer.status == 200
+    assert len(server.asked) == 1

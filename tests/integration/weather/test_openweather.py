@@ -84,7 +84,7 @@ async def test_a_404_means_that_there_is_no_such_city(weather: OpenWeather, serv
 async def test_a_key_that_is_refused_is_not_a_fault_of_the_caller(weather: OpenWeather, server: WeatherServer) -> None:
     server.next(answers({"cod": 401, "message": "Invalid API key: a key"}, status=401))
 
-    with pytest.raises(Rejected, match=r"^127\.0\.0\.1 answered 401$"):
+    with pytest.raises(Rejected, match=r"^127\.0\.0\.1 refuses our key: it answered 401$"):
         await weather.current(BERLIN)
 
 

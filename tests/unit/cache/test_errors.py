@@ -8,9 +8,9 @@ import ssl
 import pytest
 import redis.exceptions
 
-from adapters import redis_client
+from adapters import http_client, redis_client
 from adapters.cache import memcached
-from adapters.reach import reason
+from adapters.reasons import reason
 from ports.errors import Rejected, Unavailable
 
 OF_REDIS = [kind for _, kind in inspect.getmembers(redis.exceptions, inspect.isclass) if issubclass(kind, Exception)]
@@ -38,5 +38,22 @@ def test_what_a_server_says_is_never_repeated() -> None:
     """An old Redis, or what stands before one, repeats a command that it does not know: AUTH, with the password."""
     said = redis.exceptions.ResponseError("unknown command `AUTH`, with args beginning with: `canary`")
 
-    assert reason(said) == "ResponseError"
-    assert reason(ConnectionRefusedError(111, "Connect call failed ('canary', 1)")) == "Connection refused"
+    assert reason(said, redis_client.WORDS) == "it did not do what it was told"
+    assert reason(ConnectionRefusedError(111, "Connect call failed ('canary', 1)"), {}) == "Connection refused"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        *((redis_client.WORDS, kind) for kind in redis_client.ERRORS),
+        *((memcached.WORDS, kind) for kind in memcached.ERRORS),
+        *((http_client.WORDS, kind) for kind in http_client.ERRORS),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_it_is_told_in_words_for_people(words: dict[type[Exception], str], kind: type[Exception]) -> None:
+    """Never by the name of a class."""
+    told = reason(kind.__new__(kind), words)
+
+    assert " " in told
+    assert kind.__name__ not in told

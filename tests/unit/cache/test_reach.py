@@ -20,6 +20,10 @@ class Refused(Exception):
     pass
 
 
+ERRORS = {Away: Unavailable, Refused: Rejected}
+WORDS: dict[type[Exception], str] = {Away: "it has gone", Refused: "it has no room"}
+
+
 class Line:
     """A connection to nobody."""
 
@@ -47,7 +51,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def reach(clock: ManualClock) -> Reach[Line]:
     Line.made = 0
-    return Reach("A server", Line, errors={Away: Unavailable, Refused: Rejected}, clock=clock, links=2)
+    return Reach("A server", Line, errors=ERRORS, words=WORDS, clock=clock, links=2)
 
 
 def answering(value: object) -> Callable[[Line], Awaitable[object]]:
@@ -118,7 +122,7 @@ async def test_one_answer_brings_it_back_for_all(
     for _ in range(3):
         await fails(reach, Away())
         await clock.advance(1)
-    assert reach.trouble == "A server is away: Away"
+    assert reach.trouble == "A server is away: it has gone"
 
     await reach.ask(answering(1), what="read")
     await asyncio.gather(*(reach.ask(answering(1), what="read") for _ in range(10)))
@@ -150,14 +154,14 @@ async def test_what_is_refused_lets_nobody_wait_and_is_told_until_it_is_done_aga
         await fails(reach, Refused(), what="write")
         assert await reach.ask(answering(1), what="read") == 1
 
-    assert reach.trouble == "A server refuses to write: Refused"
+    assert reach.trouble == "A server refuses to write: it has no room"
     await reach.ask(answering(1), what="write")
     assert reach.trouble is None
     assert len(caplog.records) == 2
 
 
 async def test_a_question_without_an_answer_ends_in_time(clock: ManualClock) -> None:
-    reach = Reach("A server", Line, errors={Away: Unavailable}, clock=clock, seconds=0.02)
+    reach = Reach("A server", Line, errors=ERRORS, words=WORDS, clock=clock, seconds=0.02)
 
     with pytest.raises(Unavailable, match=r"no answer within 0\.02 s"):
         await reach.ask(waiting, what="read")
@@ -166,7 +170,7 @@ async def test_a_question_without_an_answer_ends_in_time(clock: ManualClock) -> 
 
 
 async def test_a_loop_that_was_busy_says_nothing_of_the_server(clock: ManualClock) -> None:
-    reach = Reach("A server", Line, errors={Away: Unavailable}, clock=clock, seconds=0.02)
+    reach = Reach("A server", Line, errors=ERRORS, words=WORDS, clock=clock, seconds=0.02)
 
     async def busy(_: Line) -> int:
         time.sleep(0.15)  # noqa: ASYNC251 - what a garbage collection, or somebody else's code, may do
@@ -179,7 +183,7 @@ async def test_a_loop_that_was_busy_says_nothing_of_the_server(clock: ManualCloc
 
 
 async def test_who_found_no_place_says_nothing_of_the_server(clock: ManualClock) -> None:
-    reach = Reach("A server", Line, errors={Away: Unavailable}, clock=clock, seconds=0.1, links=1)
+    reach = Reach("A server", Line, errors=ERRORS, words=WORDS, clock=clock, seconds=0.1, links=1)
 
     async def slow(_: Line) -> int:
         await asyncio.sleep(0.07)
@@ -196,7 +200,7 @@ async def test_who_found_no_place_says_nothing_of_the_server(clock: ManualClock)
 
 
 async def test_who_waits_too_long_for_its_answer_does_not_call_it_crowded(clock: ManualClock) -> None:
-    reach = Reach("A server", Line, errors={Away: Unavailable}, clock=clock, seconds=0.02)
+    reach = Reach("A server", Line, errors=ERRORS, words=WORDS, clock=clock, seconds=0.02)
 
     with pytest.raises(Unavailable) as raised:
         await reach.ask(waiting, what="read")
