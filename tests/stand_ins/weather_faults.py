@@ -93,6 +93,7 @@ BOMB: Final = gzip.compress(b"[" * 100_000_000, compresslevel=1)
 UNAVAILABLE_FAULTS: Final[Mapping[str, Script]] = {
     "an outage": answers({"cod": 503, "message": "later"}, status=503),
     "an outage that quotes the question": quotes_the_question(503),
+    "too many requests": answers({"cod": 429, "message": "later"}, status=429, headers={"Retry-After": "30"}),
     # connections that end
     "reset": resets,
     "closed without a word": sends(),

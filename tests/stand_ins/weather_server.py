@@ -375,12 +375,9 @@ async def resets(_: Asked, writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _serve(port: int, provider: str, fault: str | None) -> None:
+async def _serve(port: int, provider: str, script: Script) -> None:
     async with WeatherServer(port=port) as server:
-        if fault is not None:
-            from tests.stand_ins.weather_faults import FAULTS  # noqa: PLC0415 - it stands on this module
-
-            server.always(FAULTS[fault])
+        server.always(script)
         addresses = {
             "openweather": [f"OPEN_WEATHER_URL={server.openweather_url}", "OPEN_WEATHER_API_KEY=any"],
             "open_meteo": [
@@ -395,13 +392,19 @@ async def _serve(port: int, provider: str, fault: str | None) -> None:
 
 def main() -> None:
     """Serve until interrupted; prints the settings that point the service here."""
+    # The faults stand on this module, which is not `__main__` for them.
+    from tests.stand_ins.weather_faults import FAULTS  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(description="A stand-in for the weather providers on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--provider", choices=["openweather", "open_meteo"], default="openweather")
-    parser.add_argument("--fault", metavar="NAME", help="one of tests/stand_ins/weather_faults.py")
+    parser.add_argument("--fault", metavar="NAME", help="how it fails, such as hang; any other word lists them all")
     chosen = parser.parse_args()
+    if chosen.fault not in {None, *FAULTS}:
+        parser.error(f"no fault is called {chosen.fault!r}; there are: {', '.join(FAULTS)}")
+    script = as_the_providers_do if chosen.fault is None else FAULTS[chosen.fault]
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(chosen.port, chosen.provider, chosen.fault))
+        asyncio.run(_serve(chosen.port, chosen.provider, script))
 
 
 if __name__ == "__main__":
