@@ -61,15 +61,16 @@ def api(
         int, typer.Option(min=1, max=256, envvar="WEB_CONCURRENCY", help="Processes that share the port.")
     ] = 1,
     fd: Annotated[int | None, typer.Option(hidden=True, help="The listening socket, from the parent.")] = None,
+    place: Annotated[str | None, typer.Option(hidden=True, help="Among those on the socket, from the parent.")] = None,
 ) -> None:
     """Answer HTTP requests; relay, consumer and worker run beside it.
 
     Wants PostgreSQL and a real broker.
     """
-    if fd is None:
+    if fd is None or place is None:
         _play(lambda settings: _processes().run_api(settings, workers=workers))
     else:
-        _play(lambda settings: _processes().run_api_worker(settings, fd))
+        _play(lambda settings: _processes().run_api_worker(settings, fd, place))
 
 
 @app.command()

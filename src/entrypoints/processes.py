@@ -6,8 +6,9 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entrypoints.container import Container, build, migrate_database
@@ -60,15 +61,27 @@ def run_api(settings: Settings, *, workers: int = 1) -> int:
         return asyncio.run(supervise(listener, workers, token=made_up, grace=settings.server.grace))
 
 
-def run_api_worker(settings: Settings, number: int) -> int:
-    """Be one of several processes that answer requests on the socket of this file number; the exit code."""
+def run_api_worker(settings: Settings, number: int, place: str) -> int:
+    """Be one of several processes that answer requests on the socket of this file number; the exit code.
+
+    ``place`` is the path that is this one's in the folder of theirs.
+    """
+    from entrypoints.metrics.siblings import Siblings
     from entrypoints.workers import inherited, watch_parent
 
     given = settings.server.operator_token
     token = None if given is None else given.get_secret_value()
     container = _prepared(Role.API, settings)
+    siblings = Siblings(container.metrics(), Path(place).parent, Path(place).name)
+
+    @asynccontextmanager
+    async def one_of_several() -> AsyncIterator[None]:
+        watch_parent()
+        async with siblings.listening():
+            yield
+
     with inherited(number) as listener:
-        return _run(_answer(container, Role.API, listener, token, one_of_several=watch_parent))
+        return _run(_answer(container, Role.API, listener, token, beside=one_of_several))
 
 
 def run_role(role: Role, settings: Settings) -> int:
@@ -108,7 +121,7 @@ async def _answer(
     listener: socket.socket,
     token: str | None,
     *,
-    one_of_several: Callable[[], None] | None = None,
+    beside: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> int:
     from entrypoints.server import serve
     from entrypoints.web.app import create_app
@@ -125,11 +138,10 @@ async def _answer(
     )
     async with started(container, role), pipeline(container, role):
         spare_the_collector()
-        if one_of_several is None:
+        if beside is None:
             _say(_banner(settings, listener, token))
-        else:
-            one_of_several()
-        await serve(app, listener, grace=settings.server.grace / 2, hurry=container.weather().stop)
+        async with nullcontext() if beside is None else beside():
+            await serve(app, listener, grace=settings.server.grace / 2, hurry=container.weather().stop)
         end_at_the_latest(settings.server.grace / 2)
     return 0
 

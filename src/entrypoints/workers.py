@@ -6,6 +6,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from tempfile import TemporaryDirectory
 
 from entrypoints import log_level
 
@@ -18,7 +21,8 @@ EARLY_SECONDS = 5.0  # a process that fails so soon never came up, and neither w
 async def supervise(listener: socket.socket, workers: int, *, token: str | None, grace: float) -> int:
     """Run ``workers`` processes until told to end, replacing those that die; the exit code.
 
-    One that ends with an error before it came up ends all: it says why, and the others would say the same.
+    Each has a place in a folder of theirs, which whoever replaces it takes over. One that ends with an error before it
+    came up ends all: it says why, and the others would say the same.
     """
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -26,16 +30,19 @@ async def supervise(listener: socket.socket, workers: int, *, token: str | None,
         loop.add_signal_handler(number, told.set)
     pids: set[int] = set()
     log_level.switch_on_signal(lambda: tuple(pids))
-    keepers = [asyncio.create_task(_keep(listener, token, told, grace, pids)) for _ in range(workers)]
-    codes = await asyncio.gather(*keepers)
+    with TemporaryDirectory(prefix="crossdock-") as folder:
+        spawns = [partial(_spawn, listener, token, place=f"{folder}/{number}") for number in range(workers)]
+        codes = await asyncio.gather(*(_keep(spawn, told, grace, pids) for spawn in spawns))
     return max(codes)
 
 
-async def _keep(listener: socket.socket, token: str | None, told: asyncio.Event, grace: float, pids: set[int]) -> int:
+async def _keep(
+    spawn: Callable[[], Awaitable[asyncio.subprocess.Process]], told: asyncio.Event, grace: float, pids: set[int]
+) -> int:
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
-        process = await _spawn(listener, token)
+        process = await spawn()
         pids.add(process.pid)
         ended, asked = asyncio.ensure_future(process.wait()), asyncio.ensure_future(told.wait())
         await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -51,7 +58,7 @@ async def _keep(listener: socket.socket, token: str | None, told: asyncio.Event,
         await asyncio.sleep(RESTART_SECONDS)
 
 
-async def _spawn(listener: socket.socket, token: str | None) -> asyncio.subprocess.Process:
+async def _spawn(listener: socket.socket, token: str | None, *, place: str) -> asyncio.subprocess.Process:
     number = listener.fileno()
     environment = os.environ | ({} if token is None else {"CROSSDOCK_OPERATOR_TOKEN": token})
     if log_level.is_switched():  # the others are
@@ -64,6 +71,8 @@ async def _spawn(listener: socket.socket, token: str | None) -> asyncio.subproce
         "api",
         "--fd",
         str(number),
+        "--place",
+        place,
         stdin=asyncio.subprocess.PIPE,
         pass_fds=[number],
         env=environment,

@@ -62,5 +62,5 @@ class RequestMetrics:
 
 @router.get("/metrics", operation_id="getMetrics", response_class=Response, responses={**_PROMETHEUS, **problems()})
 async def metrics(metrics_of_process: MetricsOf) -> Response:
-    """Prometheus text. What waits is counted over all processes, everything else in this one."""
-    return Response(exposition(await metrics_of_process.families()), media_type=CONTENT_TYPE)
+    """Prometheus text. What waits is counted over all processes, everything else in those of this port."""
+    return Response(exposition(await metrics_of_process.of_all()), media_type=CONTENT_TYPE)

@@ -99,3 +99,26 @@ def test_debugging_is_switched_on_in_all_processes_at_once_and_off_again(migrate
     api.parent.send_signal(signal.SIGUSR2)
     assert becomes(lambda: said("info") == 3), api.log
     assert becomes(api.answers), api.log
+
+
+def test_metrics_are_of_all_of_them_whoever_is_asked(migrated: str, start: Start) -> None:
+    api = start(migrated, "--workers", "2")
+    assert becomes(api.answers), api.log
+    for _ in range(40):  # each on a connection of its own: any of them may get it
+        httpx.get(f"{api.address}/orders/", timeout=10)
+
+    assert becomes(lambda: _told_by_each(api.address) == {"0", "1"}), api.log
+    scrapes = [httpx.get(f"{api.address}/metrics", timeout=10).text for _ in range(6)]
+
+    for text in scrapes:
+        assert text.count("crossdock_worker_up{") == 2
+        assert _sum(text, 'crossdock_http_requests_total{method="GET",route="/orders/",') == 40
+
+
+def _told_by_each(address: str) -> set[str]:
+    text = httpx.get(f"{address}/metrics", timeout=10).text
+    return set(re.findall(r'crossdock_build_info\{[^}]*worker="(\d)"', text))
+
+
+def _sum(text: str, series: str) -> float:
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(series))
