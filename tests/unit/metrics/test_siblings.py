@@ -123,3 +123,13 @@ async def test_one_takes_the_place_of_another_that_died(folder: Path) -> None:
 
 def left_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
+
+
+async def test_without_room_for_a_socket_each_tells_its_own(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics(counting(5))
+
+    async with Siblings(metrics, folder / ("long" * 30), "0").listening():
+        found = await told(metrics)
+
+    assert found("requests_total", route="/") == 5
+    assert "tells its own metrics" in caplog.text
