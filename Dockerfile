@@ -21,15 +21,16 @@ FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="crossdock" org.opencontainers.image.licenses="MIT"
 RUN useradd --system --uid 10001 --no-create-home --home-dir /data crossdock && install --directory --owner=crossdock /data
 COPY --from=build /app /app
-ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000
+ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000 CROSSDOCK_PROBE_PORT=8001
 USER 10001
 # The SQLite file of `up`, the only role that keeps anything.
 WORKDIR /data
 VOLUME /data
-EXPOSE 8000
+EXPOSE 8000 8001
 # Each role drains at it.
 STOPSIGNAL SIGTERM
-# What serves HTTP is asked; of another role the process is all there is to ask for, and its end is the container's.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "import os, pathlib, urllib.request as web\nif {'api', 'up'} & set(pathlib.Path('/proc/1/cmdline').read_text().split('\\0')):\n    web.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/livez\", timeout=4)"]
+# Each role is asked where it answers. HEALTH_PATH=/readyz asks whether it gets on, for who does not restart it for that.
+ENV HEALTH_PATH=/livez
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "import os, pathlib, urllib.request as web\nanswers = {'api', 'up'} & set(pathlib.Path('/proc/1/cmdline').read_text().split('\\0'))\nport = os.environ['PORT' if answers else 'CROSSDOCK_PROBE_PORT']\nweb.urlopen(f\"http://127.0.0.1:{port}{os.environ['HEALTH_PATH']}\", timeout=4)"]
 ENTRYPOINT ["crossdock"]
 CMD ["up"]

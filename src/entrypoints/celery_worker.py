@@ -15,22 +15,26 @@ from contextlib import suppress
 from typing import Any
 
 import typer
-from billiard import active_children  # type: ignore[import-untyped]
-from celery import signals  # type: ignore[import-untyped]
+from billiard import active_children, current_process  # type: ignore[import-untyped]
+from celery import bootsteps, signals  # type: ignore[import-untyped]
 from celery.exceptions import Reject, SecurityWarning  # type: ignore[import-untyped]
 
 from domain.delivery.attempts import Outage
 from domain.delivery.failures import together
 from domain.delivery.loop import Loop
 from domain.delivery.perform import RENEW_SECONDS, Perform
+from entrypoints.beats import BEAT_SECONDS, Beats
 from entrypoints.cli_errors import load_settings, readable_errors
 from entrypoints.container import build
 from entrypoints.ending import end_at_the_latest
+from entrypoints.listening import StartError
 from entrypoints.log_level import switch_on_signal
 from entrypoints.observability import speak_as
+from entrypoints.probes import probe_listener, probes_told
 from entrypoints.roles import Role, check
 from entrypoints.settings import Settings
 from entrypoints.startup import running, spare_the_collector, started
+from entrypoints.worker_probes import WorkerProbes
 from ports import crash_points
 from ports.errors import PortError, Unavailable, Unknown
 from ports.told_once import ToldOnce
@@ -83,17 +87,20 @@ def __getattr__(name: str) -> Any:
 
 def _prepare_or_exit(**_: object) -> None:
     try:
-        with readable_errors():
+        with readable_errors(StartError):
             _prepare(_Process.performer.settings)
     except typer.Exit as error:
         raise SystemExit(error.exit_code) from None
 
 
 def _prepare(settings: Settings) -> None:
-    """Fail here, before there are processes, for a database that is not there or not migrated."""
+    """Fail here, before there are processes, for a port that is taken, a database that is not there or not migrated."""
     speak_as(Role.WORKER, settings)
     switch_on_signal(lambda: [child.pid for child in active_children()])
     crash_points.arm(settings.faults.armed)
+    listener = probe_listener(settings)
+    if listener is not None:
+        _Process.probes = WorkerProbes(settings, listener, _Process.performer.beats)
     asyncio.run(_look_at_the_database(settings))
 
 
@@ -112,16 +119,22 @@ def _application(settings: Settings) -> Any:
 
     def start(**_: object) -> None:
         switch_on_signal()
+        if _Process.probes is not None:
+            _Process.probes.listener.close()  # it is the parent's, and nobody's any more once that has ended
         performer.start()
 
     def stop(**_: object) -> None:
         performer.stop()
 
     def ready(**_: object) -> None:
-        print("The worker is ready. Stop with Ctrl-C.", file=sys.stderr, flush=True)  # noqa: T201 - for who started it
+        told = probes_told(None if _Process.probes is None else _Process.probes.listener)
+        text = f"The worker is ready.{told} Stop with Ctrl-C."
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it
 
     def told_to_end(**_: object) -> None:
         end_at_the_latest(grace)
+        if _Process.probes is not None:
+            _Process.probes.drain()
 
     def log_as_we_do(**_: object) -> None:
         """Being there keeps Celery from setting up its own logging; ours is set up already."""
@@ -135,7 +148,23 @@ def _application(settings: Settings) -> Any:
         (signals.worker_shutting_down, told_to_end),
     ):
         signal.connect(receiver, weak=False)
-    return queue.worker_app(performer.perform)
+    app = queue.worker_app(performer.perform)
+    app.steps["worker"].add(_Probing)
+    return app
+
+
+class _Probing(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Answers probes in the parent, once there are the processes: none of them has a part in it."""
+
+    requires = {"celery.worker.components:Pool"}  # noqa: RUF012 - as Celery has it
+
+    def start(self, worker: Any) -> None:
+        if _Process.probes is not None:
+            _Process.probes.start(worker)
+
+    def stop(self, worker: Any) -> None:  # noqa: ARG002 - Celery's
+        if _Process.probes is not None:
+            _Process.probes.stop()
 
 
 # --- in each process --------------------------------------------------------------------------------------------------
@@ -146,6 +175,8 @@ class Performer:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.beats = Beats()
+        self._done = 0
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # made by `start`: none survives a fork
@@ -188,8 +219,19 @@ class Performer:
             self._said.over("given back")
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_until_complete(self._work())
+        loop.run_until_complete(self._beating())
         loop.close()
+
+    async def _beating(self) -> None:
+        async with running(self._beat()):
+            await self._work()
+
+    async def _beat(self) -> None:
+        """Let the parent know that this loop goes round, whatever the database and Celery do."""
+        slot = getattr(current_process(), "index", 0)
+        while True:
+            self.beats.beat(slot, self._done)
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def _work(self) -> None:
         outage = Outage()
@@ -215,6 +257,7 @@ class Performer:
         except TimeoutError as error:
             raise Unavailable("the database is out of reach") from error
         await together(self._by_id(*one) for one in ids)
+        self._done += len(ids)
 
     async def _by_id(self, id: str, token: int) -> None:
         assert self._perform is not None  # noqa: S101 - it is opened
@@ -238,6 +281,7 @@ class _Process:
     """What a process has one of."""
 
     performer: Performer  # one that is forked inherits it before it is started
+    probes: WorkerProbes | None = None  # of the parent
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -120,11 +120,12 @@ def _role(name: str) -> "Role":
 def _play(run: Callable[["Settings"], int]) -> None:
     """Run a process that lasts, and exit with its code."""
     from entrypoints.ending import end_when_told
+    from entrypoints.listening import StartError
 
     end_when_told()  # what follows imports for a second or two
     with readable_errors():
         settings = load_settings()
-        with readable_errors(_processes().StartError):
+        with readable_errors(StartError):
             code = run(settings)
     raise typer.Exit(code)
 

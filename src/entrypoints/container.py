@@ -41,6 +41,7 @@ from domain.services.send_welcome_email import SendWelcomeEmail
 from entrypoints.backlog import Backlog
 from entrypoints.health import HealthCheck
 from entrypoints.metrics import deliveries as metrics_of_deliveries
+from entrypoints.metrics import health as metrics_of_health
 from entrypoints.metrics import outside as metrics_of_outside
 from entrypoints.metrics import process as metrics_of_process
 from entrypoints.metrics.registry import Metrics
@@ -447,11 +448,14 @@ def _task_relay(
     return TaskRelay(persistence, queue, clock, attempts=attempts, shares=shares, pace=pace, counts=counts)
 
 
-def _metrics(counts: DeliveryCounts, backlog: Callable[[], Backlog], outside: OutsideCounts) -> Metrics:
+def _metrics(
+    counts: DeliveryCounts, backlog: Callable[[], Backlog], outside: OutsideCounts, health: HealthCheck
+) -> Metrics:
     return Metrics(
         lambda: metrics_of_deliveries.counted(counts),
         lambda: metrics_of_deliveries.waiting(backlog()),  # which builds adapters, and not before somebody asks
         lambda: metrics_of_outside.outside(outside),
+        lambda: metrics_of_health.checks(health.check),
         metrics_of_process.process,
     )
 
@@ -620,8 +624,8 @@ class Container(containers.DeclarativeContainer):
     backlog = providers.Singleton(
         Backlog, persistence, event_broker, clock, topics=providers.Object(TOPICS), group=consumer_group
     )
-    metrics = providers.Singleton(_metrics, delivery_counts, backlog.provider, outside_counts)
-    health = providers.Singleton(HealthCheck, persistence, event_broker, clock)
+    health = providers.Singleton(HealthCheck, clock)
+    metrics = providers.Singleton(_metrics, delivery_counts, backlog.provider, outside_counts, health)
 
 
 def build(settings: Settings) -> Container:

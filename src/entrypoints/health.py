@@ -1,91 +1,234 @@
-"""Whether this process can do its work, and what keeps it from doing all of it."""
+"""Whether this process can do its work, and what keeps it from doing all of it.
+
+Each check has a name that stays, and while it is in trouble a `Cause`, words for people and what to do. The same is
+told by `/readyz`, the operator's API, the log (a line for each change) and the metric ``crossdock_check``.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
+import structlog
+
+from domain.model.times import to_rfc3339
+from entrypoints.cures import cure
 from ports.clock import Clock
 from ports.errors import PortError
-from ports.event_broker import EventBroker
-from ports.persistence import Persistence
+from ports.trouble import Cause, Trouble
 
-CHECK_SECONDS = 2.0
+LOOK_SECONDS = 2.0  # between two looks
+ANSWER_SECONDS = 2.0  # for what is asked during one
+FRESH_SECONDS = 5.0  # older than that, the last look is no answer any more
+LATE_SECONDS = 1.0  # so much later than it should, and something has kept the event loop
+TOLD_SECONDS = 15.0  # so long this is told
+REPORTED_MOST = 300  # characters of the words of others
 
 Status = Literal["ready", "degraded", "unavailable"]
 
-
-class Work(Protocol):
-    """What runs in this process for as long as it lives."""
-
-    name: str
-
-    @property
-    def trouble(self) -> str | None:
-        """Why it does not get on now."""
+_log = structlog.get_logger("crossdock.health")
 
 
 @runtime_checkable
 class Troubled(Protocol):
-    """What goes on without something that it would rather have; looking at it asks nobody."""
+    """What knows whether it gets on; looking at it asks nobody."""
 
     @property
     def trouble(self) -> str | None:
-        """What it has to do without, and why."""
+        """What is wrong; a `Trouble` also says why, any other text is that something is out of reach."""
+
+
+class Work(Troubled, Protocol):
+    """What runs in this process for as long as it lives."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How it is as a whole, and each check with its ``status`` and ``detail``."""
+    """How it is as a whole, and each check.
+
+    A check has ``status``, and while that is not ``ready`` its ``cause``, the words ``detail`` and ``cure``, and
+    ``since`` (RFC 3339); else these are empty.
+    """
 
     status: Status
     checks: Mapping[str, Mapping[str, str]]
 
 
-class HealthCheck:
-    """Looks at storage, broker and what this process works on besides answering.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look at one thing has found."""
 
-    Without storage nothing can be served; without a broker everything is accepted and delivered later. Neither outside
-    APIs nor the cache are asked for this: they know by themselves whether they are in trouble.
+    status: Status
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Since:
+    cause: Cause
+    at: datetime
+    monotonic: float
+
+
+Look = Callable[[], Awaitable[Found]]
+
+
+class HealthCheck:
+    """Looks at what this process depends on and works on: every two seconds while it `run`s, else when it is asked.
+
+    However often it is asked, there is one look at a time, and each is bounded. Neither outside APIs nor the cache are
+    asked for it: they know by themselves whether they are in trouble.
     """
 
-    def __init__(self, persistence: Persistence, broker: EventBroker, clock: Clock) -> None:
-        self._persistence = persistence
-        self._broker = broker
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.works: list[Work] = []
-        self._watched: dict[str, Troubled] = {}
+        self._looks: dict[str, Look] = {}
+        self._purposes: set[str] = set()
+        self._since: dict[str, _Since] = {}
+        self._latest: Health | None = None
+        self._looked_at = float("-inf")
+        self._looking: asyncio.Task[Health] | None = None
+        self._late = 0.0
+        self._late_at = float("-inf")
+        self._is_running = False
+
+    def add(self, name: str, look: Look) -> None:
+        """Have ``look`` called at each look; it has to be quick, or bounded."""
+        self._looks[name] = look
+
+    def ask(
+        self, name: str, question: Callable[[], Awaitable[object]], *, otherwise: Status, part: object = None
+    ) -> None:
+        """Have ``question`` asked at each look; the status is ``otherwise`` while it is not answered.
+
+        While it is, ``part`` may have a trouble of its own.
+        """
+
+        async def look() -> Found:
+            trouble = await _asked(question)
+            return Found(otherwise, trouble) if trouble is not None else _found(part)
+
+        self._looks[name] = look
 
     def watch(self, name: str, part: object) -> None:
         """Tell of the trouble that this part has, if it is of a kind that knows."""
         if isinstance(part, Troubled):
-            self._watched[name] = part
+            self._looks[name] = _watching(part)
+
+    def work(self, work: Work, *, is_purpose: bool = False) -> None:
+        """Tell of what runs here. A process none of whose purposes gets on is not ready."""
+        self.watch(work.name, work)
+        if is_purpose:
+            self._purposes.add(work.name)
 
     async def check(self) -> Health:
-        """Ask all at once, within two seconds."""
-        storage, broker = await asyncio.gather(
-            _ask(self._persistence.ping, "unavailable"), _ask(self._broker.identity, "degraded")
+        """How everything is, as of a few seconds ago at most."""
+        is_fresh = self._is_running and self._clock.monotonic() - self._looked_at <= FRESH_SECONDS
+        if self._latest is not None and is_fresh:
+            return self._latest
+        return await self._look()
+
+    async def run(self) -> None:
+        """Look again and again until cancelled."""
+        self._is_running = True
+        try:
+            while True:
+                await self._look()
+                began = self._clock.monotonic()
+                await self._clock.sleep(LOOK_SECONDS)
+                ended = self._clock.monotonic()
+                if (late := ended - began - LOOK_SECONDS) > LATE_SECONDS:
+                    self._late, self._late_at = late, ended
+        finally:
+            self._is_running = False
+            if self._looking is not None:
+                self._looking.cancel()
+
+    async def _look(self) -> Health:
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_once())
+            self._looking.add_done_callback(self._looked)
+        return await asyncio.shield(self._looking)
+
+    def _looked(self, _: object) -> None:
+        self._looking = None
+
+    async def _look_once(self) -> Health:
+        names = list(self._looks)
+        found = dict(zip(names, await asyncio.gather(*(self._looks[name]() for name in names)), strict=True))
+        found["event_loop"] = self._event_loop()
+        status = _status(found, self._purposes)
+        checks = {name: self._told(name, each) for name, each in found.items()}
+        self._latest, self._looked_at = Health(status, checks), self._clock.monotonic()
+        return self._latest
+
+    def _event_loop(self) -> Found:
+        if self._clock.monotonic() - self._late_at > TOLD_SECONDS:
+            return Found("ready")
+        words = (
+            f"the event loop stood still for {self._late:.1f} s a moment ago, and all that this process does with it"
         )
-        checks = {"storage": storage, "event_broker": broker}
-        for work in self.works:
-            checks[work.name] = _degraded(work.trouble)
-        for name, part in self._watched.items():
-            checks[name] = _degraded(part.trouble)
-        found = {check["status"] for check in checks.values()}
-        status: Status = "unavailable" if "unavailable" in found else "degraded" if "degraded" in found else "ready"
-        return Health(status, checks)
+        return Found("degraded", Trouble(Cause.BLOCKED, words))
+
+    def _told(self, name: str, found: Found) -> Mapping[str, str]:
+        """The check as it is shown; a change of its cause is written down."""
+        before, trouble = self._since.get(name), found.trouble
+        if trouble is None:
+            if before is not None:
+                del self._since[name]
+                seconds = round(self._clock.monotonic() - before.monotonic, 1)
+                _log.info("check is well again", check=name, cause=str(before.cause), seconds=seconds)
+            return {"status": "ready", "cause": "", "detail": "", "cure": "", "since": ""}
+        detail = trouble if len(trouble) <= REPORTED_MOST else f"{trouble[:REPORTED_MOST]}…"
+        what_to_do = cure(trouble.cause)
+        if before is None or before.cause is not trouble.cause:
+            at = self._clock.now() if before is None else before.at
+            since = self._clock.monotonic() if before is None else before.monotonic
+            self._since[name] = before = _Since(trouble.cause, at, since)
+            _log.warning("check is in trouble", check=name, cause=str(trouble.cause), detail=detail, cure=what_to_do)
+        return {
+            "status": found.status,
+            "cause": str(trouble.cause),
+            "detail": str(detail),
+            "cure": what_to_do,
+            "since": to_rfc3339(before.at),
+        }
 
 
-def _degraded(trouble: str | None) -> dict[str, str]:
-    return {"status": "degraded" if trouble else "ready", "detail": trouble or ""}
+def _status(found: Mapping[str, Found], purposes: Collection[str]) -> Status:
+    """Unavailable when something that nothing works without is, or when no purpose gets on; degraded for the rest."""
+    if any(each.status == "unavailable" for each in found.values()):
+        return "unavailable"
+    if purposes and all(found[name].trouble is not None for name in purposes):
+        return "unavailable"
+    return "ready" if all(each.status == "ready" for each in found.values()) else "degraded"
 
 
-async def _ask(question: Callable[[], Awaitable[object]], otherwise: Status) -> dict[str, str]:
+def _watching(part: Troubled) -> Look:
+    async def look() -> Found:
+        return _found(part)
+
+    return look
+
+
+def _found(part: object) -> Found:
+    told = part.trouble if isinstance(part, Troubled) else None
+    if not told:
+        return Found("ready")
+    return Found("degraded", told if isinstance(told, Trouble) else Trouble(Cause.OUT_OF_REACH, told))
+
+
+async def _asked(question: Callable[[], Awaitable[object]]) -> Trouble | None:
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
             await question()
     except TimeoutError:
-        return {"status": otherwise, "detail": f"no answer within {CHECK_SECONDS:g} seconds"}
+        return Trouble(Cause.OUT_OF_REACH, f"no answer within {ANSWER_SECONDS:g} seconds")
     except PortError as error:
-        return {"status": otherwise, "detail": str(error)}
-    return {"status": "ready", "detail": ""}
+        return error.trouble
+    except Exception as error:  # a fault of ours must not end the looking
+        _log.exception("a health check failed")
+        return Trouble(Cause.FAILED, f"{type(error).__name__}: see the log")
+    return None

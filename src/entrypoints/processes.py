@@ -6,16 +6,18 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entrypoints.container import Container, build, migrate_database
 from entrypoints.edge import edge_options
 from entrypoints.ending import end_at_the_latest
+from entrypoints.listening import address_of, listen
 from entrypoints.log_level import switch_on_signal
 from entrypoints.observability import speak_as
+from entrypoints.probes import answering_probes, probe_listener, probes_told
 from entrypoints.roles import Role, check
 from entrypoints.settings import Settings
 from entrypoints.settings_ports import OidcIdentity
@@ -29,10 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("crossdock")
 
 
-class StartError(Exception):
-    """The process cannot start; the message says why and what to do."""
-
-
 def migrate(settings: Settings) -> bool:
     """Bring the database to the newest schema; whether there was anything to do."""
     return migrate_database(settings)
@@ -42,14 +40,14 @@ def run_up(settings: Settings) -> int:
     """Migrate, then run all roles in this process until it is told to end; the exit code."""
     container = _prepared(Role.UP, settings)
     migrate(settings)
-    with _listening(settings.server.host, settings.server.port) as listener:
+    with listen(settings.server.host, settings.server.port, variable="PORT") as listener:
         return _run(_answer(container, Role.UP, listener, operator_token(settings)))
 
 
 def run_api(settings: Settings, *, workers: int = 1) -> int:
     """Answer requests until told to end, in so many processes on one port; the exit code."""
     container = _prepared(Role.API, settings)
-    with _listening(settings.server.host, settings.server.port) as listener:
+    with listen(settings.server.host, settings.server.port, variable="PORT") as listener:
         token = operator_token(settings)
         if workers == 1:
             return _run(_answer(container, Role.API, listener, token))
@@ -86,7 +84,9 @@ def run_api_worker(settings: Settings, number: int, place: str) -> int:
 
 def run_role(role: Role, settings: Settings) -> int:
     """Relay or consume until told to end; the exit code."""
-    return _run(_work(_prepared(role, settings), role))
+    container = _prepared(role, settings)
+    with probe_listener(settings) or nullcontext() as listener:
+        return _run(_work(container, role, listener))
 
 
 def run_worker(settings: Settings, *, concurrency: int | None) -> int:
@@ -155,14 +155,18 @@ def _docs_client(settings: Settings) -> "DocsClient | None":
     return DocsClient(chosen.docs_client_id, chosen.audience or "")
 
 
-async def _work(container: Container, role: Role) -> int:
+async def _work(container: Container, role: Role, listener: socket.socket | None) -> int:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    async with started(container, role), pipeline(container, role):
+    async with (
+        started(container, role),
+        pipeline(container, role),
+        answering_probes(container, listener, told),
+    ):
         spare_the_collector()
-        _say(f"The {role} works. Stop with Ctrl-C.")
+        _say(f"The {role} works.{probes_told(listener)} Stop with Ctrl-C.")
         await told.wait()
         end_at_the_latest(container.settings().server.grace)
     return 0
@@ -170,20 +174,6 @@ async def _work(container: Container, role: Role) -> int:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StartError(
-            f"cannot listen on {host} port {port}: {why}. Choose another with PORT=…, or PORT=0."
-        ) from error
-    with listener:
-        yield listener
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:
@@ -195,8 +185,7 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
 
 
 def _banner(settings: Settings, listener: socket.socket, token: str | None) -> str:
-    host, port = listener.getsockname()[:2]
-    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    base = address_of(listener)
     lines = [f"Crossdock answers at {base}", f"  API docs   {base}/docs"]
     if token is None:
         lines.append("  operator   off: set CROSSDOCK_OPERATOR_TOKEN to use it beyond loopback")

@@ -28,15 +28,9 @@ class Server(uvicorn.Server):
 LATE_SECONDS = 1.0  # before requests are broken off
 
 
-async def serve(
-    app: FastAPI, listener: socket.socket, *, grace: float, hurry: Callable[[], Coroutine[Any, Any, None]]
-) -> None:
-    """Serve on ``listener`` until SIGTERM or SIGINT, then let requests in flight finish for ``grace`` seconds.
-
-    The first signal turns readiness red and drains, a second one does not wait for requests. ``hurry`` is called
-    shortly before the end of it: what still waits for others then is to be answered without them.
-    """
-    server = Server(
+def make_server(app: FastAPI, *, grace: float) -> Server:
+    """A server for ``app`` that lets requests in flight finish for ``grace`` seconds."""
+    return Server(
         uvicorn.Config(
             app,
             loop="none",
@@ -51,6 +45,17 @@ async def serve(
             timeout_graceful_shutdown=max(1, round(grace)),
         )
     )
+
+
+async def serve(
+    app: FastAPI, listener: socket.socket, *, grace: float, hurry: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Serve on ``listener`` until SIGTERM or SIGINT, then let requests in flight finish for ``grace`` seconds.
+
+    The first signal turns readiness red and drains, a second one does not wait for requests. ``hurry`` is called
+    shortly before the end of it: what still waits for others then is to be answered without them.
+    """
+    server = make_server(app, grace=grace)
 
     def end() -> None:
         server.force_exit = server.should_exit

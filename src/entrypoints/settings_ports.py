@@ -781,6 +781,16 @@ class ServerSettings(Part):
     port: Annotated[
         int, Variable("PORT", "the port to listen on; 0 takes a free one", "0 to 65535"), Field(ge=0, le=65535)
     ] = 8000
+    probe_port: Annotated[
+        int | None,
+        Variable(
+            "CROSSDOCK_PROBE_PORT",
+            "where relay, consumer and worker answer /livez, /readyz and /metrics; without, they do not; 0 takes a "
+            "free one",
+            "0 to 65535",
+        ),
+        Field(ge=0, le=65535),
+    ] = None
     operator_token: Annotated[
         SecretStr | None,
         Variable(

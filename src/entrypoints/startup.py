@@ -30,19 +30,22 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
     """Everything that the adapters need for what ``role`` does: open inside, closed afterwards."""
     identify(node=container.process())
     grace = container.settings().server.grace
+    health = container.health()
     async with AsyncExitStack() as stack:
         parts: list[Any] = [container.telemetry(), container.persistence()]
+        health.ask("storage", container.persistence().ping, otherwise="unavailable", part=container.persistence())
         if role is not Role.WORKER:
             parts.append(container.event_broker())
+            health.ask("event_broker", container.event_broker().identity, otherwise="degraded")
         if role.answers:
             parts.extend((container.cache(), container.weather()))
-            container.health().watch("cache", container.cache())
-            container.health().watch("weather", container.weather())
+            health.watch("cache", container.cache())
+            health.watch("weather", container.weather())
             if set(container.settings().weather.providers) != {"sample"}:
                 parts.insert(-1, container.http())
             parts.append(container.identity())
             if container.identity().wants_tokens:
-                container.health().watch("identity", container.identity())
+                health.watch("identity", container.identity())
         parts.append(container.mailer())
         if role is not Role.WORKER:  # it is the other end of the queue
             parts.append(container.task_queue())
@@ -59,7 +62,8 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
 @asynccontextmanager
 async def pipeline(container: Container, role: Role = Role.UP) -> AsyncIterator[None]:
     """What ``role`` does besides answering requests, running inside and given back afterwards."""
-    settings, persistence = container.settings(), container.persistence()
+    settings, persistence, health = container.settings(), container.persistence(), container.health()
+    is_single = not role.answers  # what answers requests is of use as long as it can
     loops: dict[Lane, Loop] = {}
     background: list[Loop] = []
     works: list[Coroutine[Any, Any, None]] = []
@@ -71,7 +75,7 @@ async def pipeline(container: Container, role: Role = Role.UP) -> AsyncIterator[
         loops[Lane.RECEIVED] = retry_loop(container)
         background.append(housekeeping_loop(container))
         works.append(container.receive().run())
-        container.health().works.append(container.receive())
+        health.work(container.receive(), is_purpose=is_single)
     if role.performs(settings):
         background.append(Loop("renew", container.perform().renew, container.clock(), poll_seconds=RENEW_SECONDS))
     task_queue = container.task_queue()
@@ -96,9 +100,10 @@ async def pipeline(container: Container, role: Role = Role.UP) -> AsyncIterator[
     container.dead_letters().listeners.append(recorded)
     persistence.listen(wake)
     all_loops = [*loops.values(), *background]
-    container.health().works.extend(all_loops)
+    for loop in all_loops:
+        health.work(loop, is_purpose=is_single and loop in (loops.get(Lane.EVENT), loops.get(Lane.TASK)))
     try:
-        async with running(*(loop.run() for loop in all_loops), *works):
+        async with running(*(loop.run() for loop in all_loops), *works, health.run()):
             yield
     finally:
         # After its loop has ended, which would take again what is given back here.

@@ -13,9 +13,18 @@ name the service and what to look at, and never hold a secret.
 
 from enum import StrEnum
 
+from ports.trouble import Cause, Trouble
+
 
 class PortError(Exception):
     """What an adapter may raise."""
+
+    cause = Cause.OUT_OF_REACH
+
+    @property
+    def trouble(self) -> Trouble:
+        """The same, for whoever tells how things are."""
+        return Trouble(self.cause, str(self))
 
 
 class Unavailable(PortError):
@@ -24,13 +33,16 @@ class Unavailable(PortError):
     ``retry_after`` is in seconds, when the other side said so.
     """
 
-    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, detail: str, *, retry_after: float | None = None, cause: Cause = Cause.OUT_OF_REACH) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+        self.cause = cause
 
 
 class Rejected(PortError):
     """The other side will never accept this as it stands."""
+
+    cause = Cause.REFUSED
 
 
 class Precondition(StrEnum):

@@ -10,6 +10,7 @@ from domain.delivery.pace import Pace
 from ports.clock import Clock
 from ports.errors import PortError
 from ports.told_once import ToldOnce
+from ports.trouble import Cause, Trouble
 
 log = logging.getLogger("crossdock.delivery")
 
@@ -40,7 +41,7 @@ class Loop:
         self._wake = asyncio.Event()
         self._outage = Outage()
         self._told = ToldOnce(log, f"{name} goes on", now=clock.monotonic)
-        self.trouble: str | None = None  # why the latest step failed; None: it did not
+        self.trouble: Trouble | None = None  # why the latest step failed; None: it did not
 
     def wake(self) -> None:
         """There is something to do."""
@@ -54,14 +55,14 @@ class Loop:
             try:
                 busy = await self._step()
             except PortError as error:  # also what is refused for good, until a person sees to it
-                self.trouble = str(error)
+                self.trouble = error.trouble
                 delay = self._outage.next_delay(getattr(error, "retry_after", None))
                 self._told.trouble("%s waits: %s", self.name, error, why=error)
                 await self._clock.sleep(delay)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and is_told_to_end():
                     raise
-                self.trouble = f"{type(error).__name__}: see the log"
+                self.trouble = Trouble(Cause.FAILED, f"{type(error).__name__}: see the log")
                 delay = self._outage.next_delay()
                 self._told.trouble("%s failed and is tried again", self.name, why=error, level=logging.ERROR)
                 await self._clock.sleep(delay)

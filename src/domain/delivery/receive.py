@@ -38,6 +38,7 @@ from ports.persistence import (
     Write,
 )
 from ports.told_once import ToldOnce
+from ports.trouble import Cause, Trouble
 
 log = logging.getLogger("crossdock.consumer")
 
@@ -134,17 +135,17 @@ class Receive:
         self._attempts = attempts
         self._noted: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what we took in hand, by partition
         self._suspects: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what another had when it ended
-        self._failure = ""
+        self._failure: Trouble | None = None
         self._failed_at = float("-inf")
         self._told = ToldOnce(log, "the consumer receives again", now=clock.monotonic)
         self._told_of_partitions = ToldOnce(log, "no partition pauses any more", now=clock.monotonic)
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """Why nothing was received a moment ago; None: all is well, or there is nothing."""
         return self._failure if self._clock.monotonic() - self._failed_at < TROUBLE_SECONDS else None
 
-    def _note(self, failure: str) -> None:
+    def _note(self, failure: Trouble) -> None:
         self._failure, self._failed_at = failure, self._clock.monotonic()
 
     async def run(self) -> None:
@@ -154,13 +155,13 @@ class Receive:
             try:
                 await self._receive(outage)
             except Unavailable as error:
-                self._note(str(error))
+                self._note(error.trouble)
                 delay = outage.next_delay(error.retry_after)
                 self._told.trouble("the consumer waits: %s", error, why=error)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and is_told_to_end():
                     raise
-                self._note(f"{type(error).__name__}: see the log")
+                self._note(Trouble(Cause.FAILED, f"{type(error).__name__}: see the log"))
                 delay = outage.next_delay()
                 self._told.trouble("the consumer failed and is tried again", why=error, level=logging.ERROR)
             await self._clock.sleep(delay)
@@ -369,7 +370,7 @@ class Receive:
         """Keep a message with its story: it failed, cannot be read, or waits behind one that did."""
         counts = await self._persistence.ledger.counts()
         if sum(number for (lane, kind), number in counts.items() if _kept(lane, kind)) >= PARKED_MOST:
-            raise Unavailable(f"{PARKED_MOST:,} messages wait already: see the desk")
+            raise Unavailable(f"{PARKED_MOST:,} messages wait already: see the desk", cause=Cause.DESK_FULL)
         now = self._clock.now()
         delivery = Delivery(
             id=str(self._ids.new()),

@@ -21,10 +21,13 @@ class LifeDocument(TypedDict):
 
 
 class CheckDocument(TypedDict):
-    """How one dependency is."""
+    """How one thing is; while it is not `ready`: why (`cause`, one word), in words, what to do, and since when."""
 
     status: str
+    cause: str
     detail: str
+    cure: str
+    since: str
 
 
 class ReadinessDocument(TypedDict):

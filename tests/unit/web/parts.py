@@ -21,6 +21,7 @@ from domain.services.register_user import RegisterUser
 from entrypoints.backlog import Backlog
 from entrypoints.health import Health
 from entrypoints.metrics import deliveries, outside
+from entrypoints.metrics.health import checks
 from entrypoints.metrics.process import process
 from entrypoints.metrics.registry import Metrics
 from ports.deliveries import Delivery
@@ -85,11 +86,14 @@ class HoldingTaskQueue(IdleTaskQueue):
         self.diary.append(f"release {held}")
 
 
+WELL = {"status": "ready"}
+
+
 class ToldHealth:
     """As healthy as it was told to be."""
 
     def __init__(self) -> None:
-        self.health = Health("ready", {"storage": {"status": "ready", "detail": ""}})
+        self.health = Health("ready", {"storage": dict.fromkeys(("cause", "detail", "cure", "since"), "") | WELL})
 
     async def check(self) -> Health:
         return self.health
@@ -130,6 +134,7 @@ class Parts:
             lambda: deliveries.counted(self.recording.counts),
             lambda: deliveries.waiting(backlog),
             lambda: outside.outside(self.outside),
+            lambda: checks(self.well_being.check),
             process,
         )
 

@@ -6,12 +6,14 @@ from domain.delivery.pace import Pace
 from entrypoints.health import Health
 from entrypoints.metrics.exposition import exposition
 from entrypoints.web.metrics import BOUNDS, RequestMetrics
+from entrypoints.web.probes import create_probe_app
 from ports.deliveries import State
 from ports.persistence import Record
+from ports.trouble import Cause
 from tests.builders import a_delivery, a_task
 from tests.clock import ManualClock
 from tests.unit.web.parts import Parts
-from tests.unit.web.talk import problem
+from tests.unit.web.talk import client_of, problem
 
 
 async def test_the_process_says_that_it_is_alive_whatever_else_is_down(
@@ -87,6 +89,33 @@ async def test_metrics_count_deliveries_by_lane_and_state_and_name_the_build(
     assert 'crossdock_deliveries{lane="received",state="dead"} 0.0' in text
     assert "crossdock_storage_up 1.0" in text
     assert "crossdock_build_info{" in text
+
+
+async def test_metrics_tell_of_each_check_which_cause_it_is_in_trouble_for(
+    client: httpx.AsyncClient, parts: Parts
+) -> None:
+    """Each cause has its sample also while all is well, so that an alert on it is never without data."""
+    checks = {"storage": {"status": "ready", "cause": ""}, "event_broker": {"status": "degraded", "cause": "stuck"}}
+    parts.well_being.health = Health("degraded", checks)
+
+    text = (await client.get("/metrics")).text
+
+    assert 'crossdock_check{cause="stuck",check="event_broker"} 1.0' in text
+    for cause in Cause:
+        assert f'crossdock_check{{cause="{cause}",check="storage"}} 0.0' in text
+
+
+async def test_a_role_without_http_of_its_own_answers_probes_and_nothing_else(parts: Parts) -> None:
+    app = create_probe_app(parts)
+
+    async with client_of(app) as client:
+        paths = ("/livez", "/readyz", "/metrics", "/orders/", "/docs", "/openapi.json", "/operator/")
+        statuses = [(await client.get(path)).status_code for path in paths]
+        app.state.draining = True
+        draining = await client.get("/readyz")
+
+    assert statuses == [200, 200, 200, 404, 404, 404, 404]
+    assert "draining" in problem(draining, 503, "not-ready")["detail"]
 
 
 async def test_metrics_are_told_while_the_storage_is_down(client: httpx.AsyncClient, parts: Parts) -> None:

@@ -266,7 +266,7 @@ async def test_the_status_tells_how_everything_is(client: httpx.AsyncClient, par
     status = (await client.get(f"{API}/status", headers=BEARER)).json()
 
     assert status["status"] == "ready"
-    assert status["checks"] == {"storage": {"status": "ready", "detail": ""}}
+    assert status["checks"] == parts.well_being.health.checks
     assert status["deliveries"]["task"] == {"ready": 1, "sent": 0, "blocked": 0, "dead": 0, "discarded": 0}
     assert set(status["deliveries"]) == {"event", "task", "received"}
 

@@ -3,6 +3,7 @@
 import sqlite3
 
 from ports.errors import PortError, Rejected, Unavailable
+from ports.trouble import Cause
 
 # What sqlite3 may raise for a statement: its own tree, and what its binding of parameters raises for odd values.
 SQLITE_ERRORS = (sqlite3.Error, sqlite3.Warning, UnicodeError, OverflowError)
@@ -40,7 +41,8 @@ def port_error(error: Exception) -> PortError:
     """The port's word for an error of the driver; chain the cause."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in _BY_CODE:
-        return Unavailable(_BY_CODE[code & 0xFF], retry_after=1)
+        cause = Cause.FULL if code & 0xFF == sqlite3.SQLITE_FULL else Cause.OUT_OF_REACH
+        return Unavailable(_BY_CODE[code & 0xFF], retry_after=1, cause=cause)
     for kind in type(error).__mro__:
         if kind in _BY_CLASS:
             return _BY_CLASS[kind](f"the database refused: {type(error).__name__}: {error}")

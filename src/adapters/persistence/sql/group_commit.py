@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from ports.errors import Unavailable, Unknown
+from ports.errors import PortError, Unavailable, Unknown
 from ports.persistence import Write
+from ports.trouble import Trouble
 
 log = logging.getLogger("crossdock.persistence")
 
 # Turns of the loop without a newcomer: a request that has just arrived needs about two to come this far.
 QUIET_TURNS = 2
+TROUBLE_SECONDS = 15.0  # so long a failure is told when nothing was written since
 
 # Commits a group in one transaction and says of each unit what became of it; also given are the moments, on the clock
 # of the loop, at which their callers stop waiting.
@@ -43,6 +45,17 @@ class GroupCommit:
         self._writing: asyncio.Task[None] | None = None
         self._watch: asyncio.TimerHandle | None = None  # runs while a group is being written
         self._closed = False
+        self._failure: tuple[Trouble, float] | None = None  # and when that was
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why nothing could be written a moment ago; None: it could, or nobody tried."""
+        if self._failure is None or asyncio.get_running_loop().time() - self._failure[1] > TROUBLE_SECONDS:
+            return None
+        return self._failure[0]
+
+    def _note(self, failure: PortError) -> None:
+        self._failure = (failure.trouble, asyncio.get_running_loop().time())
 
     async def __call__(self, writes: Sequence[Write], seconds: float) -> None:
         """Return when the unit is durable; raises what became of it otherwise."""
@@ -81,6 +94,11 @@ class GroupCommit:
                 outcomes = [error] * len(group)
             self._group = ()
             self._watch_until(None)
+            away = [outcome for outcome in outcomes if isinstance(outcome, Unavailable | Unknown)]
+            if len(away) == len(outcomes):
+                self._note(away[-1])
+            else:
+                self._failure = None
             for unit, outcome in zip(group, outcomes, strict=True):
                 _resolve(unit, outcome)
 
@@ -112,7 +130,9 @@ class GroupCommit:
         now = asyncio.get_running_loop().time()
         for unit in self._group:
             if unit.deadline <= now:
-                _resolve(unit, Unknown("the store did not answer in time"))
+                late = Unknown("the store did not answer in time")
+                self._note(late)
+                _resolve(unit, late)
         for unit in self._waiting:
             if unit.deadline <= now:
                 _resolve(unit, Unavailable("the store does not answer", retry_after=1))

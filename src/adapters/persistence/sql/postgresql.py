@@ -21,6 +21,7 @@ from ports.clock import Clock
 from ports.deliveries import Lane
 from ports.errors import PortError, Unavailable
 from ports.persistence import Persistence, Traffic, Write
+from ports.trouble import Trouble
 
 log = logging.getLogger("crossdock.persistence")
 
@@ -106,6 +107,11 @@ class PostgresqlPersistence(Persistence):
 
     async def ping(self) -> None:
         await self._reads.run(lambda connection: connection.fetchval("SELECT 1"))
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why what was to be written a moment ago could not be."""
+        return next(filter(None, (queue.trouble for queue in self._queues.values())), None)
 
     async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:
         if not self._queues:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from asyncpg import exceptions  # type: ignore[import-untyped]
 
 from ports.errors import PortError, Rejected, Unavailable
+from ports.trouble import Cause
 
 # What asyncpg may raise: its own trees, those of the socket, and what its encoding of parameters raises for odd values.
 POSTGRESQL_ERRORS = (
@@ -87,7 +88,8 @@ def port_error(error: BaseException) -> PortError:
     """The port's word for an error of the driver; chain the cause."""
     kind, words = _kind(error), _words(error)
     if kind is Unavailable:
-        return Unavailable(f"the database is not available: {words}", retry_after=1)
+        cause = Cause.FULL if isinstance(error, exceptions.DiskFullError) else Cause.OUT_OF_REACH
+        return Unavailable(f"the database is not available: {words}", retry_after=1, cause=cause)
     return kind(f"the database refused: {words}")
 
 

@@ -23,6 +23,7 @@ from adapters.persistence.sql.writer import Unit, Writer
 from ports.clock import Clock
 from ports.errors import PortError, Unavailable
 from ports.persistence import Leases, Persistence, Traffic, Write
+from ports.trouble import Trouble
 
 STOP_SECONDS = 5.0
 READERS = 2
@@ -111,6 +112,11 @@ class SqlitePersistence(Persistence):
         """What is written to a file that nobody can find again is lost at exit: better not to take it."""
         if _identity_of(self._path) != self._file:
             raise Unavailable(f"the database file {self._path} was deleted or replaced: restart the service")
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why what was to be written a moment ago could not be."""
+        return next(filter(None, (queue.trouble for queue in self._queues.values())), None)
 
     async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:
         if not self._queues:

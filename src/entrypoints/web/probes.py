@@ -1,0 +1,34 @@
+"""What a role without HTTP of its own answers: whether it lives, whether it is ready, and its metrics."""
+
+from fastapi import FastAPI
+
+from domain.delivery.pace import Pace
+from entrypoints.web import health, metrics
+from entrypoints.web.dependencies import Container
+from entrypoints.web.errors import install_error_handlers
+from entrypoints.web.metrics import RequestMetrics
+from entrypoints.web.middleware import Edge
+
+
+def create_probe_app(container: Container) -> FastAPI:
+    """Probes and metrics over ``container``, as the web application answers them, and nothing else.
+
+    To drain, set ``app.state.draining``.
+    """
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.container = container
+    app.state.draining = False
+    for router in (health.router, metrics.router):
+        app.router.routes.extend(router.routes)
+    install_error_handlers(app)
+    pace = Pace(container.clock())  # its own: what the role works on is not pressed by probes
+    request_metrics = RequestMetrics(pace)
+    container.metrics().sources.append(request_metrics.families)
+    app.add_middleware(Edge, pace=pace, observers=[request_metrics])
+    return app

@@ -1,0 +1,31 @@
+"""What keeps something from getting on: a sentence for people, with a cause that machines can rely on."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Cause(StrEnum):
+    """Why something does not get on. The words stay as they are: alerts are written against them."""
+
+    OUT_OF_REACH = "out_of_reach"  # the other side cannot be reached, or does not answer
+    FULL = "full"  # the other side has no room left
+    REFUSED = "refused"  # as it stands it never will: a setting, or the other side, has to be changed
+    FAILED = "failed"  # a fault of ours; the log has it
+    STUCK = "stuck"  # what is in hand does not end
+    BEHIND = "behind"  # what is due is done by nobody
+    DESK_FULL = "desk_full"  # so much waits for a person that no more is taken
+    BLOCKED = "blocked"  # something keeps the event loop, and with it everything
+
+
+class Trouble(str):
+    """What is wrong, in words for people. It never holds a secret."""
+
+    __slots__ = ("cause",)
+
+    cause: Cause
+
+    def __new__(cls, cause: Cause, words: str) -> Self:
+        """Say it in ``words``."""
+        trouble = super().__new__(cls, words)
+        trouble.cause = cause
+        return trouble

@@ -1,0 +1,78 @@
+"""The beats of a worker's processes."""
+
+import os
+
+from entrypoints.beats import STILL_SECONDS, Beats
+from entrypoints.health import Found
+from ports.trouble import Cause
+
+
+class Hand:
+    """A monotonic clock to set."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_worker_whose_processes_all_move_is_well() -> None:
+    clock = Hand()
+    beats = Beats(clock)
+    for slot in range(4):
+        beats.beat(slot, done=slot)
+
+    clock.now += STILL_SECONDS
+
+    assert await beats.look() == Found("ready")
+    assert [beat.done for beat in beats.read()] == [0, 1, 2, 3]
+
+
+async def test_a_process_that_stands_still_is_told_by_its_number() -> None:
+    clock = Hand()
+    beats = Beats(clock)
+    beats.beat(0, done=0)
+    clock.now += STILL_SECONDS + 1
+    beats.beat(1, done=0)
+
+    found = await beats.look()
+
+    assert found.status == "degraded"
+    assert found.trouble is not None
+    assert found.trouble.cause is Cause.STUCK
+    assert found.trouble == f"1 of 2 processes of this worker stand still; process {os.getpid()} has for 9 s"
+
+
+async def test_a_worker_none_of_whose_processes_moves_is_not_ready() -> None:
+    clock = Hand()
+    beats = Beats(clock)
+    beats.beat(0, done=0)
+    beats.beat(1, done=0)
+
+    clock.now += STILL_SECONDS + 1
+
+    assert (await beats.look()).status == "unavailable"
+
+
+async def test_a_process_in_the_place_of_one_that_died_makes_it_well_again() -> None:
+    clock = Hand()
+    beats = Beats(clock)
+    beats.beat(0, done=7)
+    clock.now += STILL_SECONDS + 1
+
+    beats.beat(0, done=0)
+
+    assert await beats.look() == Found("ready")
+
+
+def test_a_child_is_seen_by_its_parent() -> None:
+    beats = Beats()
+
+    child = os.fork()
+    if child == 0:
+        beats.beat(3, done=5)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    ((beat),) = beats.read()
+    assert (beat.pid, beat.done) == (child, 5)
