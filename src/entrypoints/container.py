@@ -292,12 +292,21 @@ def _memory_mailer() -> Mailer:
     return MemoryMailer()
 
 
-def _http(clock: Clock) -> Any:
-    from adapters.http_client import HttpClient
+def _http(clock: Clock, tracing: Any) -> Any:
     from adapters.outside.metered import PLACES
 
     # For the places of three APIs, and some more: a call that is left while it connects frees its place before that.
-    return HttpClient(clock, connections=4 * PLACES)
+    return _http_client(clock, tracing, connections=4 * PLACES)
+
+
+def _http_client(clock: Clock, tracing: Any, **options: Any) -> Any:
+    if tracing is None:
+        from adapters.http_client import HttpClient
+
+        return HttpClient(clock, **options)
+    from adapters.tracing.opentelemetry.http_client import TracedHttpClient
+
+    return TracedHttpClient(clock, tracing, **options)
 
 
 def _metered(
@@ -354,8 +363,7 @@ def _anyone() -> Identity:
     return Anyone()
 
 
-def _oidc(settings: Settings, clock: Clock) -> Identity:
-    from adapters.http_client import HttpClient
+def _oidc(settings: Settings, clock: Clock, tracing: Any) -> Identity:
     from adapters.identity.oidc.identity import OidcIdentity as Adapter
 
     chosen = cast("OidcIdentity", settings.identity)
@@ -368,17 +376,14 @@ def _oidc(settings: Settings, clock: Clock) -> Identity:
         scope_claims=chosen.scope_paths,
         default_scopes=chosen.default_scopes,
         # Two questions make a renewal, and callers may wait for one.
-        http=HttpClient(clock, connections=2, connect_seconds=1.5, wait_seconds=2, call_seconds=2.5, tls=tls),
+        http=_http_client(
+            clock, tracing, connections=2, connect_seconds=1.5, wait_seconds=2, call_seconds=2.5, tls=tls
+        ),
         clock=clock,
     )
 
 
-# --- policy -----------------------------------------------------------------------------------------------------------
-
-
-def _process_name() -> str:
-    """Unique to this run of this process, since it owns leases and claims."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+# --- what is traced, when traces are told: the same ports around what was chosen -----------------------------------
 
 
 def _telemetry(settings: Settings, process: str) -> "Telemetry | None":
@@ -387,6 +392,71 @@ def _telemetry(settings: Settings, process: str) -> "Telemetry | None":
     from entrypoints.telemetry import Telemetry
 
     return Telemetry(settings.telemetry, process=process)
+
+
+def _tracing(telemetry: "Telemetry | None") -> Any:
+    if telemetry is None:
+        return None
+    from adapters.tracing.opentelemetry.spans import Spans
+
+    return Spans(telemetry.tracer_provider)
+
+
+def _traced_persistence(persistence: Persistence, settings: Settings, tracing: Any) -> Persistence:
+    if tracing is None:
+        return persistence
+    from adapters.tracing.opentelemetry.persistence import TracedPersistence
+
+    return TracedPersistence(persistence, tracing, system=settings.persistence.backend)
+
+
+def _traced_broker(broker: EventBroker, settings: Settings, tracing: Any) -> EventBroker:
+    if tracing is None:
+        return broker
+    from adapters.tracing.opentelemetry.event_broker import TracedEventBroker
+
+    return TracedEventBroker(broker, tracing, system=settings.event_broker.backend)
+
+
+def _traced_task_queue(queue: TaskQueue, settings: Settings, tracing: Any) -> TaskQueue:
+    if tracing is None:
+        return queue
+    from adapters.tracing.opentelemetry.task_queue import TracedTaskQueue
+
+    return TracedTaskQueue(queue, tracing, system=settings.task_queue.backend)
+
+
+def _traced_mailer(mailer: Mailer, tracing: Any) -> Mailer:
+    if tracing is None:
+        return mailer
+    from adapters.tracing.opentelemetry.mailer import TracedMailer
+
+    return TracedMailer(mailer, tracing)
+
+
+def _traced_work(work: dict[Any, Any], settings: Settings, tracing: Any) -> dict[Any, Any]:
+    if tracing is None:
+        return work
+    from adapters.tracing.opentelemetry.handlers import traced_work
+
+    return traced_work(work, tracing, system=settings.task_queue.backend)
+
+
+def _traced_reactions(reactions: dict[Any, Any], settings: Settings, tracing: Any) -> dict[Any, Any]:
+    if tracing is None:
+        return reactions
+    from adapters.tracing.opentelemetry.handlers import traced_reactions
+
+    broker = settings.event_broker
+    return traced_reactions(reactions, tracing, system=broker.backend, group=broker.consumer_group)
+
+
+# --- policy -----------------------------------------------------------------------------------------------------------
+
+
+def _process_name() -> str:
+    """Unique to this run of this process, since it owns leases and claims."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _attempts(settings: Settings) -> Attempts:
@@ -472,6 +542,7 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     process = providers.Singleton(_process_name)
     telemetry = providers.Singleton(_telemetry, settings, process)
+    tracing = providers.Singleton(_tracing, telemetry)
     clock = _by_backend(
         "persistence",
         settings,
@@ -525,7 +596,7 @@ class Container(containers.DeclarativeContainer):
         smtp=providers.Singleton(_smtp, settings, clock),
     )
     outside_counts = providers.Singleton(OutsideCounts)
-    http = providers.Singleton(_http, clock)
+    http = providers.Singleton(_http, clock, tracing)
     weather_rate = providers.Callable(lambda chosen: chosen.weather.quota, settings)
     openweather_http = providers.Singleton(
         _metered, "openweather", weather_rate, http, quota.provider, clock, outside_counts
@@ -545,20 +616,30 @@ class Container(containers.DeclarativeContainer):
     )
 
     identity = _by_backend(
-        "identity", settings, none=providers.Singleton(_anyone), oidc=providers.Singleton(_oidc, settings, clock)
+        "identity",
+        settings,
+        none=providers.Singleton(_anyone),
+        oidc=providers.Singleton(_oidc, settings, clock, tracing),
     )
 
     attempts = providers.Singleton(_attempts, settings)
     pace = providers.Singleton(Pace, clock)
     delivery_counts = providers.Singleton(DeliveryCounts)
-    unit_of_work = providers.Singleton(_recording, settings, persistence, clock, process, delivery_counts)
+    traced_persistence = providers.Singleton(_traced_persistence, persistence, settings, tracing)
+    unit_of_work = providers.Singleton(_recording, settings, traced_persistence, clock, process, delivery_counts)
 
-    send_welcome_email = providers.Singleton(SendWelcomeEmail, persistence.provided.users, mailer)
+    traced_mailer = providers.Singleton(_traced_mailer, mailer, tracing)
+    send_welcome_email = providers.Singleton(SendWelcomeEmail, persistence.provided.users, traced_mailer)
     send_order_confirmation = providers.Singleton(
-        SendOrderConfirmation, persistence.provided.users, persistence.provided.orders, mailer
+        SendOrderConfirmation, persistence.provided.users, persistence.provided.orders, traced_mailer
     )
-    work = providers.Dict(
-        {tasks.SendWelcomeEmail: send_welcome_email, tasks.SendOrderConfirmation: send_order_confirmation}
+    work = providers.Singleton(
+        _traced_work,
+        providers.Dict(
+            {tasks.SendWelcomeEmail: send_welcome_email, tasks.SendOrderConfirmation: send_order_confirmation}
+        ),
+        settings,
+        tracing,
     )
     perform = providers.Singleton(
         Perform, persistence, clock, work, process=process, attempts=attempts, pace=pace, counts=delivery_counts
@@ -572,7 +653,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     confirm_order = providers.Singleton(ConfirmOrder, clock, ids)
-    reactions = providers.Dict({OrderCreated: confirm_order})
+    reactions = providers.Singleton(_traced_reactions, providers.Dict({OrderCreated: confirm_order}), settings, tracing)
     consumer_group = providers.Callable(lambda chosen: chosen.event_broker.consumer_group, settings)
     receive = providers.Singleton(
         Receive,
@@ -593,7 +674,7 @@ class Container(containers.DeclarativeContainer):
         _event_relay,
         settings,
         persistence,
-        event_broker,
+        providers.Singleton(_traced_broker, event_broker, settings, tracing),
         clock,
         process,
         reactions,
@@ -604,7 +685,7 @@ class Container(containers.DeclarativeContainer):
         _task_relay,
         settings,
         persistence,
-        task_queue,
+        providers.Singleton(_traced_task_queue, task_queue, settings, tracing),
         clock,
         process,
         attempts=attempts,

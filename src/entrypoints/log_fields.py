@@ -16,7 +16,7 @@ from typing import Final
 from structlog.typing import EventDict
 
 from entrypoints.redaction import as_text
-from ports import log_context
+from ports import log_context, trace_context
 
 ECS_VERSION: Final = "8.17"
 TEXT_MOST: Final = 32_000  # characters of one value; of a longer one the beginning and the end are kept
@@ -63,7 +63,10 @@ os.register_at_fork(after_in_child=_of_this_process)
 
 
 def about_what(_: object, __: str, event: EventDict) -> EventDict:
-    """Add which message or task is being handled, if one is."""
+    """Add which message or task is being handled, if one is, and where in a trace the work belongs."""
+    place = trace_context.current()
+    if place is not None:
+        event["trace_id"], event["span_id"] = place.trace_id, place.span_id
     handled = log_context.handled()
     if handled is not None:
         event.setdefault("message_id", handled.message_id)

@@ -134,6 +134,7 @@ async def _answer(
         topic_prefix=settings.event_broker.topic_prefix,
         partitions=settings.event_broker.partitions,
         docs_client=_docs_client(settings),
+        tracing=container.tracing(),
         edge=edge_options(container),
     )
     async with started(container, role), pipeline(container, role):

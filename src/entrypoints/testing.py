@@ -173,6 +173,7 @@ async def crossdock(
         container,
         operator_token=OPERATOR_TOKEN,
         weather_ttl=container.settings().weather.ttl,
+        tracing=container.tracing(),
         edge=edge_options(container),
     )
     for router in routers:

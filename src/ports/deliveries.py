@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from ports.log_context import Handled
 from ports.message import Message
+from ports.trace_context import TraceContext, trace_of
 
 STORY_MOST = 20
 REASON_MOST = 500
@@ -90,12 +91,17 @@ class Delivery:
     @property
     def handled(self) -> Handled:
         """What lines that are written meanwhile say it is."""
-        return Handled(self.attributes.get("id") or self.id, self.subject, self.topic or None)
+        return Handled(self.attributes.get("id") or self.id, self.subject, self.topic or None, self.trace)
 
     @property
     def is_handed_over(self) -> bool:
         """Whether it is a task that a queue was given and nobody has claimed."""
         return self.lane is Lane.TASK and self.state is State.READY and self.holder is None and self.sent_at is not None
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The place in a trace that it was recorded at."""
+        return trace_of(self.attributes)
 
     @property
     def message(self) -> Message:

@@ -1,17 +1,20 @@
-"""What is being handled at this moment, for the lines that are written meanwhile, by whomever."""
+"""What is being handled at this moment, for the lines that are written meanwhile, by whomever, and for its trace."""
 
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
 
+from ports.trace_context import TraceContext, following
+
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A message or a task: the id that it bears on its way, what it is about, and where it travels."""
+    """A message or a task: the id that it bears on its way, what it is about, where it travels, and its trace."""
 
     message_id: str
     subject: str | None = None
     topic: str | None = None
+    trace: TraceContext | None = None
 
 
 _handled: ContextVar[Handled | None] = ContextVar("handled", default=None)
@@ -23,15 +26,18 @@ def handled() -> Handled | None:
 
 
 class Handling:
-    """Inside, ``handled()`` is this. Not a generator: there is one for each message."""
+    """Inside, ``handled()`` is this, and its trace is followed. Not a generator: there is one for each message."""
 
-    __slots__ = ("_one", "_token")
+    __slots__ = ("_following", "_one", "_token")
 
     def __init__(self, one: Handled) -> None:
         self._one = one
+        self._following = following(one.trace)
 
     def __enter__(self) -> None:
         self._token: Token[Handled | None] = _handled.set(self._one)
+        self._following.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._following.__exit__(kind, error, at)
         _handled.reset(self._token)

@@ -38,6 +38,7 @@ from ports.persistence import (
     Write,
 )
 from ports.told_once import ToldOnce
+from ports.trace_context import trace_of
 from ports.trouble import Cause, Trouble
 
 log = logging.getLogger("crossdock.consumer")
@@ -315,7 +316,7 @@ class Receive:
     async def _handle_lane(self, lane: Sequence[_Incoming], survey: Survey, suspects: Collection[str]) -> None:
         state = survey.lanes.get(lane[0].subject or "", LaneState())
         for one in lane:
-            with Handling(Handled(one.id, one.subject, one.message.topic)):
+            with Handling(Handled(one.id, one.subject, one.message.topic, trace_of(one.message.attributes))):
                 state = await self._handle_one(one, state, suspect=one.id in suspects)
 
     async def _handle_one(self, one: _Incoming, state: LaneState, *, suspect: bool) -> LaneState:

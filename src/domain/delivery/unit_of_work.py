@@ -32,6 +32,7 @@ from ports.persistence import (
     WritableUsers,
     Write,
 )
+from ports.trace_context import carried
 
 log = logging.getLogger("crossdock.delivery")
 
@@ -96,7 +97,7 @@ class Recording:
             topic=event.topic,
             subject=subject,
             partition=partition_of(subject, self._partitions),
-            attributes=message.attributes,
+            attributes={**message.attributes, **carried()},
             body=message.body,
             recorded_at=now,
             due_at=now,
@@ -110,7 +111,7 @@ class Recording:
             lane=Lane.TASK,
             name=task.name,
             subject=task.subject,
-            attributes={},
+            attributes=carried(),
             body=_json(task.data()).encode(),
             recorded_at=now,
             due_at=now,

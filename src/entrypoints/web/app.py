@@ -35,6 +35,7 @@ from entrypoints.web.operator_access import OperatorAccess
 from entrypoints.web.orders import NewOrder
 from entrypoints.web.rate_limits import RateLimits
 from entrypoints.web.security import protection
+from entrypoints.web.tracing import Tracing, telemetry_of
 from entrypoints.web.users import NewUser
 from ports.told_once import ToldOnce
 
@@ -65,7 +66,7 @@ def create_app(
     topic_prefix: str = "",
     partitions: int = 12,
     docs_client: docs.DocsClient | None = None,
-    telemetry: bool = False,
+    tracing: Tracing | None = None,
     edge: EdgeOptions = EdgeOptions(),  # noqa: B008 - it is frozen
 ) -> FastAPI:
     """The application over ``container``, whose parts the serving process has started and will stop.
@@ -73,9 +74,9 @@ def create_app(
     Without ``operator_token``, and tokens of callers that could have its scope, the operator paths are off.
     ``weather_ttl`` is how many seconds the weather is fresh; ``topic_prefix`` and ``partitions`` are those of the event
     broker, for the document about it; as ``docs_client`` the page of the API signs people in. To drain, set
-    ``app.state.draining``: readiness turns red and requests are served on. ``telemetry`` lets FastAPI write
-    OpenTelemetry of its own; without it, requests are spared the question whether anybody listens. ``edge`` bounds what
-    callers may do.
+    ``app.state.draining``: readiness turns red and requests are served on. With ``tracing`` FastAPI begins a span for
+    each request; without it, requests are spared the question whether anybody listens. ``edge`` bounds what callers may
+    do.
     """
     app = FastAPI(
         title="Crossdock",
@@ -86,7 +87,7 @@ def create_app(
         redoc_url=None,
         # Starlette's redirects go to the Host that the caller names, and take the operator's token along; see errors.
         redirect_slashes=False,
-        telemetry={"tracing": telemetry, "metrics": telemetry, "logs": telemetry},
+        telemetry=telemetry_of(tracing),
     )
     app.state.container = container
     app.state.draining = False
@@ -130,5 +131,6 @@ def create_app(
         pace=container.pace(),
         observers=(request_metrics, log_access),
         in_flight_most=edge.in_flight_most,
+        trace_of_request=None if tracing is None else tracing.of_request,
     )
     return app

@@ -13,6 +13,7 @@ from domain.delivery.pace import Pace
 from entrypoints.web.bodies import BODY_MOST, content_too_large
 from entrypoints.web.edge_options import IN_FLIGHT_MOST, PROBES
 from entrypoints.web.errors import REQUEST_ID, Problem, retry_after
+from ports.trace_context import TraceContext, following, trace_from
 
 Observer = Callable[[Scope, int, float], None]  # told of each request: its scope, the status, the seconds it took
 
@@ -40,16 +41,24 @@ class Edge:
     """Names, bounds and observes each request, and answers for what nobody foresaw.
 
     Plain ASGI and one layer, since each layer costs every request. It is the outermost of ours, so that a 500 carries
-    the request id and the headers like any other answer.
+    the request id and the headers like any other answer. A request belongs to the trace that its caller names, unless
+    ``trace_of_request`` knows better: what writes traces has begun a span for it.
     """
 
     def __init__(
-        self, app: ASGIApp, *, pace: Pace, observers: Sequence[Observer] = (), in_flight_most: int = IN_FLIGHT_MOST
+        self,
+        app: ASGIApp,
+        *,
+        pace: Pace,
+        observers: Sequence[Observer] = (),
+        in_flight_most: int = IN_FLIGHT_MOST,
+        trace_of_request: Callable[[], TraceContext | None] | None = None,
     ) -> None:
         self._app = app
         self._in_flight_most = in_flight_most
         self._pace = pace
         self._observers = observers
+        self._trace_of_request = trace_of_request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,7 +66,9 @@ class Edge:
             return
         started = ended = time.perf_counter()
         status = 0
-        request_id, too_large = _look(scope["headers"])
+        request_id, too_large, trace = _look(scope["headers"])
+        if self._trace_of_request is not None:
+            trace = self._trace_of_request() or trace
         scope[REQUEST_ID] = request_id.decode()
         is_head = scope["method"] == "HEAD"
 
@@ -74,27 +85,28 @@ class Edge:
 
         # HEAD is GET without the body, wherever there is a GET (RFC 9110 §9.3.2). The server keeps its own scope.
         inner = {**scope, "method": "GET"} if is_head else scope
-        tokens = bind_contextvars(request_id=scope[REQUEST_ID])
-        self._pace.in_flight += 1
-        try:
-            if self._pace.in_flight > self._in_flight_most and scope["path"] not in PROBES:
-                await _overloaded().response(scope)(scope, receive, edge_send)
-            elif too_large:
-                await content_too_large().response(scope)(scope, receive, edge_send)
-            else:
-                await self._app(inner, receive, edge_send)
-        except Exception:
-            if status:
-                raise  # the answer is under way: all that is left is to break it off
-            _log.exception("request failed")
-            problem = Problem("internal-error", "The service met an error that nobody foresaw. It has been logged.")
-            await problem.response(scope)(scope, receive, edge_send)
-        finally:
-            self._pace.in_flight -= 1
-            inner["method"] = scope["method"]
-            for observe in self._observers:
-                observe(inner, status or CLIENT_GONE, (ended if ended > started else time.perf_counter()) - started)
-            reset_contextvars(**tokens)
+        with following(trace):
+            tokens = bind_contextvars(request_id=scope[REQUEST_ID])
+            self._pace.in_flight += 1
+            try:
+                if self._pace.in_flight > self._in_flight_most and scope["path"] not in PROBES:
+                    await _overloaded().response(scope)(scope, receive, edge_send)
+                elif too_large:
+                    await content_too_large().response(scope)(scope, receive, edge_send)
+                else:
+                    await self._app(inner, receive, edge_send)
+            except Exception:
+                if status:
+                    raise  # the answer is under way: all that is left is to break it off
+                _log.exception("request failed")
+                problem = Problem("internal-error", "The service met an error that nobody foresaw. It has been logged.")
+                await problem.response(scope)(scope, receive, edge_send)
+            finally:
+                self._pace.in_flight -= 1
+                inner["method"] = scope["method"]
+                for observe in self._observers:
+                    observe(inner, status or CLIENT_GONE, (ended if ended > started else time.perf_counter()) - started)
+                reset_contextvars(**tokens)
 
 
 def _overloaded() -> Problem:
@@ -102,9 +114,9 @@ def _overloaded() -> Problem:
     return Problem("overloaded", detail, headers=retry_after(None, otherwise=OVERLOADED_RETRY_AFTER))
 
 
-def _look(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
-    """The id of the request, the caller's if it is sane, and whether its body is announced as too large."""
-    request_id = b""
+def _look(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool, TraceContext | None]:
+    """The id of the request, the caller's if it is sane, whether its body is announced as too large, and its trace."""
+    request_id = parent = state = b""
     too_large = False
     for name, value in headers:
         if name == b"x-request-id":
@@ -112,7 +124,12 @@ def _look(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
                 request_id = value
         elif name == b"content-length" and value.isdigit():
             too_large = len(value) > _DIGITS_MOST or int(value) > BODY_MOST
-    return request_id or _new_id(), too_large
+        elif name == b"traceparent":
+            parent += value  # two of them are none
+        elif name == b"tracestate":
+            state += b"," + value if state else value
+    trace = trace_from(parent.decode("latin-1"), state.decode("latin-1")) if parent else None
+    return request_id or _new_id(), too_large, trace
 
 
 def _new_id() -> bytes:
