@@ -112,10 +112,9 @@ def collecting() -> Iterator[Collector]:
         collector._server.server_close()
 
 
-def assert_whole(spans: Iterable[Span]) -> None:
-    """Each span's parent is among them, but for the one that began it."""
-    spans = list(spans)
-    ids = {span.span_id for span in spans}
+def assert_whole(spans: Sequence[Span], *, below: str = "") -> None:
+    """Each span's parent is among them, but for the one that began it all, ``below`` what somebody else did."""
+    ids = {span.span_id for span in spans} | {below}
     assert [span.name for span in spans if span.parent_id and span.parent_id not in ids] == []
 
 

@@ -67,6 +67,7 @@ class WholeDeadLetterDocument(DeadLetterDocument):
     state: State
     topic: str
     group: str
+    trace_id: Annotated[str | None, Field(description="Of the request that it goes back to, where that is known.")]
     attributes: dict[str, str]
     body: str
     body_encoding: Annotated[str, Field(examples=["utf-8"])]
@@ -112,6 +113,7 @@ def whole_dead_letter_document(delivery: Delivery) -> WholeDeadLetterDocument:
         "state": delivery.state,
         "topic": delivery.topic,
         "group": delivery.group,
+        "trace_id": None if delivery.trace is None else delivery.trace.trace_id,
         "attributes": dict(delivery.attributes),
         "body": body,
         "body_encoding": encoding,

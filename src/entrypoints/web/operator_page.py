@@ -97,6 +97,7 @@ def _story(delivery: Delivery) -> str:
     lines = "".join(
         f"<li>{escape(to_rfc3339(line.at))} {escape(line.what)}: {escape(line.why)}</li>" for line in delivery.story
     )
+    trace = "" if delivery.trace is None else f'<p class="quiet">trace {escape(delivery.trace.trace_id)}</p>'
     body, _ = body_text(delivery.body)
     shown = body if len(body) <= BODY_SHOWN else body[:BODY_SHOWN] + "…"
-    return f"<details><summary>Story and body</summary><ol>{lines}</ol><pre>{escape(shown)}</pre></details>"
+    return f"<details><summary>Story and body</summary><ol>{lines}</ol>{trace}<pre>{escape(shown)}</pre></details>"

@@ -311,6 +311,19 @@ async def test_every_value_on_the_page_is_escaped(browser: httpx.AsyncClient, pa
     assert "/operator/dead-letters/%3Cscript%3E" in page
 
 
+async def test_the_trace_of_a_letter_is_named(browser: httpx.AsyncClient, parts: Parts) -> None:
+    """By the page and by the API; None where it is not known."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    traced = await _dead(parts, attributes={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    other = await _dead(parts)
+
+    page = (await browser.get("/operator/")).text
+    told = [(await browser.get(f"{API}/dead-letters/{dead.id}")).json()["trace_id"] for dead in (traced, other)]
+
+    assert page.count(f"trace {trace}") == 1
+    assert told == [trace, None]
+
+
 async def test_a_long_body_is_cut_on_the_page(browser: httpx.AsyncClient, parts: Parts) -> None:
     await _dead(parts, body=b"x" * 100_000)
 
