@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from entrypoints.container import Container
 from entrypoints.testing import OPERATOR_TOKEN
 from tests.builders import an_email
 from tests.stand_ins.collector import Collector, Span, assert_whole
@@ -57,6 +58,13 @@ class TracedService(ABC):
         """As an operator would."""
         answer = await self.client.post(f"{_DESK}/{id}/replay", headers=_AS_OPERATOR)
         assert answer.status_code == 200, answer.text
+
+
+async def flushed(container: Container) -> None:
+    """The collector has all that was told until now."""
+    telemetry = container.telemetry()
+    assert telemetry is not None
+    await telemetry.flush()
 
 
 def a_caller() -> tuple[str, str]:

@@ -15,7 +15,7 @@ from entrypoints.startup import pipeline, started
 from entrypoints.testing import OPERATOR_TOKEN
 from entrypoints.web.app import create_app
 from prove.process import Process
-from tests.contracts.tracing import TracedService
+from tests.contracts.tracing import TracedService, flushed
 from tests.integration.mailer.smtp_server import SmtpServer, Stage, answers
 from tests.stand_ins.collector import Collector, Span
 from tools.services import addresses
@@ -32,7 +32,7 @@ class Running(TracedService):
 
     async def settled(self, trace_id: str, name: str, number: int = 1) -> Sequence[Span]:
         await asyncio.to_thread(self.collector.wait_for, number, trace_id=trace_id, name=name)
-        await self.container.telemetry().flush()
+        await flushed(self.container)
         return self.collector.of_trace(trace_id)
 
     def spoil_next_mails(self) -> None:

@@ -1,6 +1,6 @@
 """One trace, on memory adapters, and what becomes of it where nothing is told to anybody."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from io import StringIO
 from json import loads
 from pathlib import Path
@@ -15,7 +15,15 @@ from entrypoints.settings import Settings
 from entrypoints.testing import Crossdock, crossdock
 from ports.errors import Rejected, Unavailable
 from ports.persistence import UnitOfWork
-from tests.contracts.tracing import CONFIRMATION, TracedService, TracingContract, a_caller, an_order, upwards
+from tests.contracts.tracing import (
+    CONFIRMATION,
+    TracedService,
+    TracingContract,
+    a_caller,
+    an_order,
+    flushed,
+    upwards,
+)
 from tests.stand_ins.collector import Collector, Span, assert_whole, collecting
 
 
@@ -30,7 +38,7 @@ class InMemory(TracedService):
     async def settled(self, trace_id: str, name: str, number: int = 1) -> Sequence[Span]:
         for _ in range(10):
             await self.dock.settle()
-            await self.dock.container.telemetry().flush()
+            await flushed(self.dock.container)
             spans = self.collector.of_trace(trace_id)
             if sum(span.name == name for span in spans) >= number:
                 break
@@ -42,7 +50,7 @@ class InMemory(TracedService):
 
 
 @pytest.fixture
-def collector() -> AsyncIterator[Collector] | Any:
+def collector() -> Iterator[Collector]:
     with collecting() as collector:
         yield collector
 
@@ -93,7 +101,7 @@ async def test_a_message_that_is_kept_and_handled_again_stays_in_its_trace(colle
 
 async def test_a_change_of_broker_does_not_break_the_trace(collector: Collector, tmp_path: Path) -> None:
     """One broker has taken the event and is gone; the next one gets it again."""
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "DATABASE_URL": f"sqlite:///{tmp_path}/crossdock.db"}
+    settings: Any = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "DATABASE_URL": f"sqlite:///{tmp_path}/crossdock.db"}
     migrate_database(Settings.load(settings, None))
 
     async with crossdock(**settings) as dock:
