@@ -1,6 +1,6 @@
 """An HTTP client whose calls are traced."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,9 +31,10 @@ class TracedHttpClient(HttpClient):
         *,
         secrets: Mapping[str, SecretStr] | None = None,
         expect: Collection[int] = (200,),
+        before_sending: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer:
         with self._spans.span("GET", SpanKind.CLIENT, _attributes(url)) as span:
-            answer = await super().get(url, parameters, secrets=secrets, expect=expect)
+            answer = await super().get(url, parameters, secrets=secrets, expect=expect, before_sending=before_sending)
             span.set_attribute("http.response.status_code", answer.status)
             return answer
 
