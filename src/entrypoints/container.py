@@ -15,6 +15,7 @@ from dependency_injector import containers, providers
 
 if TYPE_CHECKING:
     from adapters.manual_clock import ManualClock as ManualClock  # noqa: PLC0414 - for whoever imports it from here
+    from entrypoints.metrics.otlp import MetricsExport
     from entrypoints.telemetry import Telemetry
 
 from domain.delivery.attempts import Attempts
@@ -394,6 +395,14 @@ def _telemetry(settings: Settings, process: str) -> "Telemetry | None":
     return Telemetry(settings.telemetry, process=process)
 
 
+def _metrics_export(settings: Settings, metrics: Metrics, process: str) -> "MetricsExport | None":
+    if not settings.telemetry.tells_metrics:
+        return None
+    from entrypoints.metrics.otlp import MetricsExport
+
+    return MetricsExport(metrics, settings.telemetry, process=process)
+
+
 def _tracing(telemetry: "Telemetry | None") -> Any:
     if telemetry is None:
         return None
@@ -707,6 +716,7 @@ class Container(containers.DeclarativeContainer):
     )
     health = providers.Singleton(HealthCheck, clock)
     metrics = providers.Singleton(_metrics, delivery_counts, backlog.provider, outside_counts, health)
+    metrics_export = providers.Singleton(_metrics_export, settings, metrics, process)
 
 
 def build(settings: Settings) -> Container:

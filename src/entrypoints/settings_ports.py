@@ -942,6 +942,19 @@ class TelemetrySettings(Part):
             "otlp, none",
         ),
     ] = None
+    metrics_exporter: Annotated[
+        Literal["otlp", "none"] | None,
+        Variable(
+            "OTEL_METRICS_EXPORTER",
+            "whether metrics are told, besides what /metrics says; without, when an endpoint is set",
+            "otlp, none",
+        ),
+    ] = None
+    metrics_interval: Annotated[
+        int,
+        Variable("OTEL_METRIC_EXPORT_INTERVAL", "milliseconds between two times of it", "100 to 3600000"),
+        Field(ge=100, le=3_600_000),
+    ] = 60_000
     sampler: Annotated[
         _SAMPLERS,
         Variable("OTEL_TRACES_SAMPLER", "which traces are told", ", ".join(get_args(_SAMPLERS))),
@@ -966,6 +979,16 @@ class TelemetrySettings(Part):
         ),
         AfterValidator(_telemetry_address),
     ] = None
+    metrics_endpoint: Annotated[
+        SecretStr | None,
+        Variable(
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            "where it takes metrics; without, /v1/metrics behind the endpoint",
+            "http://host:port/path, https://host:port/path",
+            sensitive=True,
+        ),
+        AfterValidator(_telemetry_address),
+    ] = None
     protocol: Annotated[
         Literal["http/protobuf"],
         Variable("OTEL_EXPORTER_OTLP_PROTOCOL", "how the collector is spoken to", "http/protobuf"),
@@ -985,8 +1008,16 @@ class TelemetrySettings(Part):
     @property
     def tells_traces(self) -> bool:
         """Whether traces are exported."""
-        is_set = self.endpoint is not None or self.traces_endpoint is not None
-        return not self.disabled and (self.traces_exporter == "otlp" or (self.traces_exporter is None and is_set))
+        return self._tells(self.traces_exporter, self.traces_endpoint)
+
+    @property
+    def tells_metrics(self) -> bool:
+        """Whether metrics are exported."""
+        return self._tells(self.metrics_exporter, self.metrics_endpoint)
+
+    def _tells(self, exporter: str | None, own: SecretStr | None) -> bool:
+        is_set = self.endpoint is not None or own is not None
+        return not self.disabled and (exporter == "otlp" or (exporter is None and is_set))
 
     def url(self, path: str, own: SecretStr | None) -> str:
         """Where one kind of telemetry goes: ``own`` as it is, else ``path`` behind the endpoint."""

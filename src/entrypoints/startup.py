@@ -32,7 +32,7 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
     grace = container.settings().server.grace
     health = container.health()
     async with AsyncExitStack() as stack:
-        parts: list[Any] = [container.telemetry(), container.persistence()]
+        parts: list[Any] = [container.telemetry(), container.metrics_export(), container.persistence()]
         health.ask("storage", container.persistence().ping, otherwise="unavailable", part=container.persistence())
         if role is not Role.WORKER:
             parts.append(container.event_broker())

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -36,15 +36,7 @@ class Telemetry:
     """
 
     def __init__(self, chosen: TelemetrySettings, *, process: str) -> None:
-        self.resource = Resource.create(
-            {
-                "service.name": "crossdock",
-                "service.version": version("crossdock"),
-                "service.instance.id": process,
-                **chosen.resource_values,
-                **({} if chosen.service_name is None else {"service.name": chosen.service_name}),
-            }
-        )
+        self.resource = resource(chosen, process)
         url = chosen.url("v1/traces", chosen.traces_endpoint)
         exporter = OTLPSpanExporter(
             url, certificate_file=None if chosen.ca_file is None else str(chosen.ca_file), headers=chosen.header_values
@@ -60,21 +52,39 @@ class Telemetry:
 
     async def stop(self) -> None:
         """Export what is left, as far as the collector takes it within a bound."""
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-        def end() -> None:
-            self.tracer_provider.shutdown()
-            with suppress(RuntimeError):  # nobody waits any more
-                loop.call_soon_threadsafe(ended.set)
-
-        # A daemon: while the collector hangs the process can end all the same.
-        threading.Thread(target=end, name="telemetry-end", daemon=True).start()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), FLUSH_SECONDS)
+        await ended(self.tracer_provider.shutdown)
 
     async def flush(self) -> None:
         """Return when all that was told until now has been exported; for test suites."""
         await asyncio.to_thread(self.tracer_provider.force_flush)
+
+
+def resource(chosen: TelemetrySettings, process: str) -> Resource:
+    """What this process says of itself with whatever it tells."""
+    return Resource.create(
+        {
+            "service.name": "crossdock",
+            "service.version": version("crossdock"),
+            "service.instance.id": process,
+            **chosen.resource_values,
+            **({} if chosen.service_name is None else {"service.name": chosen.service_name}),
+        }
+    )
+
+
+async def ended(shutdown: Callable[[], None]) -> None:
+    """Return when an exporter was shut down, or its time is over."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def end() -> None:
+        shutdown()
+        with suppress(RuntimeError):  # nobody waits any more
+            loop.call_soon_threadsafe(done.set)
+
+    # A daemon: while the collector hangs the process can end all the same.
+    threading.Thread(target=end, name="telemetry-end", daemon=True).start()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(done.wait(), FLUSH_SECONDS)
 
 
 def sampler(name: str, ratio: float) -> Sampler:

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Thread
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
@@ -81,6 +82,26 @@ class Collector:
                     return found
                 left = until - time.monotonic()
                 assert left > 0, f"{number} of {name} wanted, but there are {sorted(span.name for span in found)}"
+                self._news.wait(left)
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics that it was told last, by name, as messages of the protocol."""
+        with self._news:
+            told = [request.body for request in self.requests if request.path == "/v1/metrics"]
+        if not told:
+            return {}
+        (of_resource,) = ExportMetricsServiceRequest.FromString(told[-1]).resource_metrics
+        (of_scope,) = of_resource.scope_metrics
+        return {metric.name: metric for metric in of_scope.metrics}
+
+    def wait_for_requests(self, number: int, *, seconds: float = 30) -> None:
+        """Return when it was asked so often."""
+        until = time.monotonic() + seconds
+        with self._news:
+            while len(self.requests) < number:
+                left = until - time.monotonic()
+                assert left > 0, f"{number} requests wanted, but there are {len(self.requests)}"
                 self._news.wait(left)
 
     def _take(self, handler: BaseHTTPRequestHandler) -> None:

@@ -45,7 +45,7 @@ class Family:
         if isinstance(value, Histogram):
             self.values[labels] = Distribution(tuple(value.bounds), tuple(value.buckets), value.total)
         else:
-            self.values[labels] = value
+            self.values[labels] = float(value)
         return self
 
     def add_all(self, values: Iterable[tuple[tuple[str, ...], float | Histogram]]) -> Self:
