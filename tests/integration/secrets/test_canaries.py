@@ -114,7 +114,7 @@ def everything_read(url: str) -> list[tuple[str, str]]:
             client.get("/operator/", params={"token": QUERY}),
             client.get("/operator/api/status", headers=as_caller),
         ]
-        answers += [client.get(f"/nowhere?token={QUERY}"), client.request("PATCH", "/orders/", headers=as_caller)]
+        answers += [client.get(f"/nowhere?code={QUERY}"), client.request("PATCH", "/orders/", headers=as_caller)]
         for path in ("/weather/Berlin", "/livez", "/readyz", "/metrics", "/docs", "/docs/events", "/openapi.json"):
             answers.append(client.get(path))
         answers += [client.get("/asyncapi.json"), client.get("/problems/invalid-token")]
@@ -253,5 +253,5 @@ def test_the_hunt_knows_a_canary_in_whatever_form(name: str) -> None:
         whole.encode().hex(),
     ]
 
-    assert [form for form in (*forms, *basic) if found_in(form) != [name]] == []
+    assert [form for form in forms if found_in(form) != [name]] == []
     assert found_in(canary(name)[:-1]) == []
