@@ -242,8 +242,7 @@ def test_every_secret_setting_has_a_canary() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_hunt_knows_a_canary_in_whatever_form(name: str) -> None:
     whole = secret(name)
-    basic = [base64.b64encode(f"{before}{whole}".encode()) for before in ("", "a", "ab", "app:", "\0app\0")]
-    forms = [
+    texts = [
         whole,
         quote(whole),
         quote_plus(whole),
@@ -252,6 +251,8 @@ def test_the_hunt_knows_a_canary_in_whatever_form(name: str) -> None:
         whole.upper(),
         whole.encode().hex(),
     ]
+    basic = [base64.b64encode(f"{before}{whole}".encode()) for before in ("", "a", "ab", "app:", "\0app\0")]
+    forms: list[str | bytes] = [*texts, *basic]
 
     assert [form for form in forms if found_in(form) != [name]] == []
     assert found_in(canary(name)[:-1]) == []
