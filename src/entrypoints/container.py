@@ -260,8 +260,12 @@ def _redis_rate_limit(settings: Settings, redis: Any, clock: Clock) -> RateLimit
 
 
 def _quota_seconds(rate: Rate) -> float:
-    """A little longer than the provider's: what is granted now may reach it later than what is granted next."""
-    return rate.seconds + min(1.0, rate.seconds / 5)
+    """A little longer than the provider's: what is granted now may leave later than what is granted next."""
+    return rate.seconds + _late_seconds(rate)
+
+
+def _late_seconds(rate: Rate) -> float:
+    return min(1.0, rate.seconds / 5)
 
 
 def _log_mailer() -> Mailer:
@@ -316,7 +320,7 @@ def _metered(
     from adapters.outside.metered import Metered
 
     counts.quotas[api] = quota(api, rate)
-    return Metered(http, counts.quotas[api], api=api, clock=clock)
+    return Metered(http, counts.quotas[api], api=api, clock=clock, late_seconds=_late_seconds(rate))
 
 
 def _openweather(settings: Settings, http: Any, clock: Clock) -> WeatherProvider:

@@ -10,7 +10,7 @@ BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0) 
 
 
 class Outcome(StrEnum):
-    """What became of a call to a provider; the last three never reached it."""
+    """What became of a call to a provider; those of `HELD_BACK` never reached it."""
 
     ANSWERED = "answered"
     REFUSED = "refused"  # in the words of the business: there is no such city
@@ -21,6 +21,19 @@ class Outcome(StrEnum):
     CROWDED = "crowded"  # too many were on their way
     QUOTA_SPENT = "quota_spent"
     BREAKER_OPEN = "breaker_open"
+    TOLD_TO_WAIT = "told_to_wait"  # it has said when it wants to be asked again
+    NOT_CONFIGURED = "not_configured"  # its key is missing
+
+
+HELD_BACK: Final = frozenset(
+    {
+        Outcome.CROWDED,
+        Outcome.QUOTA_SPENT,
+        Outcome.BREAKER_OPEN,
+        Outcome.TOLD_TO_WAIT,
+        Outcome.NOT_CONFIGURED,
+    }
+)
 
 
 class Recall(StrEnum):
@@ -54,7 +67,7 @@ class OutsideCounts:
     def called(self, api: str, outcome: Outcome, seconds: float) -> None:
         """A call ended so, after so long."""
         self.calls[api, outcome] = self.calls.get((api, outcome), 0) + 1
-        if outcome not in {Outcome.CROWDED, Outcome.QUOTA_SPENT, Outcome.BREAKER_OPEN}:
+        if outcome not in HELD_BACK:
             if api not in self.seconds:
                 self.seconds[api] = Histogram(BOUNDS)
             self.seconds[api].add(seconds)

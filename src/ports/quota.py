@@ -14,6 +14,11 @@ class Quota(ABC):
     async def take(self) -> float:
         """0 when it is granted and counted; else the seconds until it is worth asking again, and nothing is counted."""
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps it from granting all that there is, and what it grants meanwhile; None while nothing does."""
+        return None
+
     @abstractmethod
     async def left(self) -> int:
         """How many would be granted now."""

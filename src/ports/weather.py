@@ -20,5 +20,10 @@ class WeatherProvider(ABC):
         its own deadline. May be called by many at once.
         """
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps it from being asked, as far as it knows without asking; None when nothing does."""
+        return None
+
     async def stop(self) -> None:  # noqa: B027 - most have nothing on their way
         """End what is on its way and ask nothing more; whoever waits hears `Unavailable`. May be called twice."""

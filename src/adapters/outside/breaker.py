@@ -61,6 +61,16 @@ class Breaker(Generic[Q, A]):
             return None  # nobody has asked for so long, since another stands in for it, that nobody knows how it is
         return f"{self._api} does not answer: not asked since {to_rfc3339(self._opened_at)}, but to see if it is back"
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether everybody may ask."""
+        return self._state is BreakerState.CLOSED
+
+    @property
+    def wants_a_probe(self) -> bool:
+        """Whether the next question would be asked alone, to see."""
+        return self._state is BreakerState.OPEN and self._clock.monotonic() >= self._closed_until
+
     async def __call__(self, question: Q) -> A:
         self._enter()
         run = self._run

@@ -13,6 +13,7 @@ from ports.clock import Clock
 from ports.errors import Unavailable
 
 _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)  # on the monotonic scale
+_others: ContextVar[bool] = ContextVar("others", default=False)
 _RESOLUTION: Final = 0.002  # seconds by which the timers of an event loop may be early
 
 
@@ -28,11 +29,15 @@ class Deadline(Generic[Q, A]):
         return await ended_within(self._seconds, self._ask, question, self._clock)
 
 
-async def ended_within(seconds: float, ask: Ask[Q, A], question: Q, clock: Clock) -> A:
-    """The answer; `Unavailable` when it has not come after ``seconds``, and then the question is cancelled."""
+async def ended_within(seconds: float, ask: Ask[Q, A], question: Q, clock: Clock, *, others: bool = False) -> A:
+    """The answer; `Unavailable` when it has not come after ``seconds``, and then the question is cancelled.
+
+    ``others`` can be asked the same afterwards.
+    """
     seconds = max(0.0, min(seconds, left(clock)))
     context = copy_context()
     context.run(_ends_at.set, clock.monotonic() + seconds)
+    context.run(_others.set, others)
 
     async def asking() -> A:
         return await ask(question)
@@ -56,6 +61,11 @@ def left(clock: Clock) -> float:
     return float("inf") if ends_at is None else ends_at - clock.monotonic()
 
 
+def others_can_answer() -> bool:
+    """Whether somebody else is asked when this question is given up: then it need not be waited for for long."""
+    return _others.get()
+
+
 def passed(clock: Clock) -> bool:
     """Whether the deadline is over, so that a cancellation that is seen now comes from there."""
     return left(clock) <= _RESOLUTION
@@ -65,6 +75,7 @@ def without_deadline() -> Context:
     """A copy of this context for work that outlives the caller's deadline, since others wait for it as well."""
     context = copy_context()
     context.run(_ends_at.set, None)
+    context.run(_others.set, False)
     return context
 
 

@@ -3,6 +3,7 @@
 PortError
 └── Unavailable
     ├── BreakerOpen   it has failed too often a moment ago
+    ├── ToldToWait    it has said when it wants to be asked again
     ├── QuotaSpent    our calls of this window are used up
     └── Crowded       so many calls are on their way that none came to its end in time
 
@@ -21,6 +22,10 @@ class NotAsked(Unavailable):
 
 class BreakerOpen(NotAsked):
     """The provider failed too often a moment ago and is left in peace."""
+
+
+class ToldToWait(NotAsked):
+    """The provider has said when it wants to be asked again, and it is not that late yet."""
 
 
 class QuotaSpent(NotAsked):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final, Generic
 
 from adapters.outside.ask import A, Q
@@ -29,10 +30,10 @@ class Recalling(Generic[Q, A]):
 
     Younger than ``ahead_seconds``: given. From then on given as well, while one try in the background fetches a new
     one, so that what is asked for often never waits. From ``fresh_seconds`` on whoever asks waits for a fresher answer,
-    but no longer than `PATIENCE_SECONDS`, and not at all for a while after a try has failed: then the stale one is
-    given, and the try goes on. So it is with an answer that only this process still has, when the cache is away or was
-    asked by too many at once. What does not exist is never hidden behind an old answer. ``asks`` is where what is not
-    remembered is found out.
+    but no longer than `PATIENCE_SECONDS`, and not at all while ``nobody_is_well``, or for a while after a try has
+    failed: then the stale one is given, and the try goes on. So it is with an answer that only this process still has,
+    when the cache is away or was asked by too many at once. What does not exist is never hidden behind an old answer.
+    ``asks`` is where what is not remembered is found out.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Recalling(Generic[Q, A]):
         counts: OutsideCounts,
         fresh_seconds: float,
         ahead_seconds: float,
+        nobody_is_well: Callable[[], bool],
     ) -> None:
         self._asks = asks
         self._api = api
@@ -55,6 +57,7 @@ class Recalling(Generic[Q, A]):
         self._counts = counts
         self._fresh_seconds = fresh_seconds
         self._ahead_seconds = ahead_seconds
+        self._nobody_is_well = nobody_is_well
         self._tries: dict[str, _Try[A]] = {}
         self._rests: OrderedDict[str, float] = OrderedDict()  # until when no try is made, by question
         self._all_rest_until = float("-inf")
@@ -89,7 +92,7 @@ class Recalling(Generic[Q, A]):
     async def _fresher(self, question: Q, entry: Entry[A]) -> A:
         attempt = self._try(question)
         if attempt is not None:
-            if not attempt.patience.done():
+            if not attempt.patience.done() and not self._nobody_is_well():
                 await asyncio.wait({attempt.patience})
             if attempt.flight.done() and not attempt.flight.cancelled():
                 error = attempt.flight.exception()
@@ -135,9 +138,7 @@ class Recalling(Generic[Q, A]):
         self._rests.move_to_end(key)
         if len(self._rests) > _RESTS_MOST:
             self._rests.popitem(last=False)
-        if isinstance(error, Rejected):
-            log.error("%s: no fresher answer than the one in memory: %s", self._api, error)
-        elif not isinstance(error, (Unavailable, Refusal)):
+        if not isinstance(error, (Unavailable, Rejected, Refusal)):
             log.error("%s: a mistake of ours kept it from being asked again", self._api, exc_info=error)
 
 

@@ -27,6 +27,10 @@ class OpenWeather(WeatherProvider):
         self._http = http
         self._clock = clock
 
+    @property
+    def trouble(self) -> str | None:
+        return None if self._secrets else "openweather is not asked: no key for it is set"
+
     async def current(self, city: City) -> Weather:
         if self._secrets is None:
             raise WeatherNotConfigured

@@ -54,8 +54,9 @@ class ResilientWeather(WeatherProvider):
             stale_seconds=stale_seconds,
             deadline_seconds=deadline_seconds,
             attempts=attempts,
-            passed_over=(WeatherNotConfigured,),
+            not_configured=(WeatherNotConfigured,),
         )
+        self._providers = tuple(providers.values())
 
     async def current(self, city: City) -> Weather:
         return await self._ask(city)
@@ -63,7 +64,8 @@ class ResilientWeather(WeatherProvider):
     @property
     def trouble(self) -> str | None:
         """What keeps providers from being asked now; for readiness."""
-        return self._ask.trouble
+        troubles = [*(provider.trouble for provider in self._providers), self._ask.trouble]
+        return "; ".join(trouble for trouble in troubles if trouble) or None
 
     async def stop(self) -> None:
         """End the questions that are still on their way."""

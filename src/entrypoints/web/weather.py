@@ -103,7 +103,8 @@ async def get_weather(
         detail = "The weather provider does not answer now."
         raise Problem("weather-unavailable", detail, headers=headers) from error
     except Rejected as error:
-        tell_once(request, "weather provider's answer is of no use", error, level=logging.ERROR)
+        # At the level of details: the part that counts answers of no use has told the operator of the change.
+        tell_once(request, "weather provider's answer is of no use", error, level=logging.DEBUG)
         raise Problem("weather-bad-answer", "The weather provider gave an answer of no use.") from error
     # A cache takes Age off max-age by itself (RFC 9111 §4.2), so max-age is the whole time and not what is left of it.
     age = max(0, int((clock.now() - weather.retrieved_at).total_seconds()))

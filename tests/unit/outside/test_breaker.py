@@ -239,3 +239,35 @@ async def test_it_costs_the_same_however_many_call(breaker: Breaker[str, Said], 
         await clock.advance(0.5)
 
     assert len(breaker._window._slices) <= 11
+
+
+async def test_one_that_nobody_asks_any_more_is_no_trouble_for_ever(
+    breaker: Breaker[str, Said], ask: Scripted, clock: ManualClock
+) -> None:
+    """As a standby that failed once, while the first was down: who is not asked cannot show that it is well."""
+    await fail(breaker, ask)
+
+    await clock.advance(22)
+    assert breaker.trouble is not None
+    await clock.advance(0.1)
+
+    assert breaker.trouble is None
+
+
+async def test_it_knows_when_the_next_question_would_be_the_probe(
+    breaker: Breaker[str, Said], ask: Scripted, clock: ManualClock
+) -> None:
+    seen = [(breaker.is_closed, breaker.wants_a_probe)]
+    await fail(breaker, ask)
+    seen.append((breaker.is_closed, breaker.wants_a_probe))
+    await clock.advance(2)
+    seen.append((breaker.is_closed, breaker.wants_a_probe))
+    ask.seconds = 1
+    probe = asyncio.create_task(breaker("hour"))
+    await clock.settle()
+    seen.append((breaker.is_closed, breaker.wants_a_probe))
+    await clock.advance(1)
+    seen.append((breaker.is_closed, breaker.wants_a_probe))
+
+    assert probe.done()
+    assert seen == [(True, False), (False, False), (False, True), (False, False), (True, False)]

@@ -1,6 +1,6 @@
 """The next provider answers when one cannot."""
 
-import logging
+import asyncio
 
 import pytest
 
@@ -89,15 +89,76 @@ async def test_one_that_fails_at_once_leaves_all_of_the_time(clock: ManualClock)
     assert answer.words == "hour"
 
 
-async def test_an_answer_of_no_use_is_told_to_the_operator(
-    clock: ManualClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, logger="crossdock.outside"):
-        await failover(clock, Scripted(clock, Rejected("401")), Scripted(clock))("hour")
+# To see whether it is back
 
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("ERROR", "api1 gave an answer of no use, the next one is asked: 401")
-    ]
+
+class Probed(Scripted):
+    """One of which it is not known whether it is back."""
+
+    unsure = True
+
+
+def unsure(clock: ManualClock, first: Probed, *others: Scripted) -> Failover[str, Said]:
+    named = {"api1": first} | {f"api{number}": ask for number, ask in enumerate(others, 2)}
+    return Failover(named, clock=clock, wants_a_probe=lambda api: api == "api1" and first.unsure)
+
+
+async def test_one_that_may_be_back_is_asked_without_anybody_waiting_for_it(clock: ManualClock) -> None:
+    first, second = Probed(clock, seconds=3600), Scripted(clock, name=" of 2")
+    both = unsure(clock, first, second)
+
+    answer = await clock.run(Deadline(both, clock=clock, seconds=8)("hour"))
+
+    assert answer.words == "hour of 2"
+    assert clock.monotonic() == 0
+    await clock.settle()
+    assert len(first.calls) == 1
+    await clock.advance(8)
+    assert clock.sleepers == 0
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_its_answer_counts_when_nobody_else_has_one(clock: ManualClock) -> None:
+    first = Probed(clock, seconds=3, name=" of 1")
+    both = unsure(clock, first, Scripted(clock, Unavailable("away")))
+
+    answer = await clock.run(Deadline(both, clock=clock, seconds=8)("hour"))
+
+    assert answer.words == "hour of 1"
+    assert clock.monotonic() == 3
+
+
+async def test_it_is_asked_by_one_alone(clock: ManualClock) -> None:
+    first, second = Probed(clock, seconds=3600), Scripted(clock, name=" of 2")
+    both = unsure(clock, first, second)
+
+    answers = await asyncio.gather(*(both(f"hour {number}") for number in range(100)))
+    await clock.settle()
+
+    assert {answer.words.endswith(" of 2") for answer in answers} == {True}
+    assert len(first.calls) == 1
+    await both.stop()
+    assert clock.sleepers == 0
+
+
+async def test_when_all_fail_the_probe_fails_with_them_in_time(clock: ManualClock) -> None:
+    both = unsure(clock, Probed(clock, seconds=3600), Scripted(clock, Rejected("nonsense")))
+
+    with pytest.raises(Unavailable):
+        await clock.run(Deadline(both, clock=clock, seconds=8)("hour"))
+
+    assert clock.monotonic() == pytest.approx(8)
+
+
+async def test_the_last_has_nobody_behind_it_and_is_waited_for(clock: ManualClock) -> None:
+    last = Probed(clock, seconds=1, name=" of 2")
+    both = Failover(
+        {"api1": Scripted(clock, Unavailable("away")), "api2": last},
+        clock=clock,
+        wants_a_probe=lambda api: api == "api2",
+    )
+
+    assert (await clock.run(both("hour"))).words == "hour of 2"
 
 
 async def test_nobody_to_ask_is_a_mistake(clock: ManualClock) -> None:

@@ -1,14 +1,14 @@
 """HTTP under a quota."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import pytest
 from pydantic import SecretStr
 
 from adapters.http_client import Answer
 from adapters.outside.breaker import Breaker
-from adapters.outside.deadline import Deadline
+from adapters.outside.deadline import Deadline, ended_within
 from adapters.outside.errors import Crowded, NotAsked, QuotaSpent
 from adapters.outside.metered import Metered
 from ports.errors import Unavailable
@@ -33,6 +33,7 @@ class CountingHttp:
         *,
         secrets: Mapping[str, SecretStr] | None = None,
         expect: Collection[int] = (200,),
+        before_sending: Callable[[], Awaitable[None]] | None = None,  # noqa: ARG002 - nothing is late here
     ) -> Answer:
         self.asked.append((url, parameters, secrets, expect))
         return Answer("words.example", 200, b"{}")
@@ -54,6 +55,7 @@ class SlowHttp(CountingHttp):
         *,
         secrets: Mapping[str, SecretStr] | None = None,
         expect: Collection[int] = (200,),
+        before_sending: Callable[[], Awaitable[None]] | None = None,  # noqa: ARG002 - nothing is late here
     ) -> Answer:
         self.at.append(self._clock.monotonic())
         await self._clock.sleep(self.seconds)
@@ -121,6 +123,57 @@ async def test_nobody_waits_past_the_deadline_of_the_question(clock: ManualClock
     assert clock.monotonic() == 0
 
 
+class FarAway(CountingHttp):
+    """Takes ``seconds`` for a connection."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds = seconds
+
+    async def get(
+        self,
+        url: str,
+        parameters: Mapping[str, str],
+        *,
+        secrets: Mapping[str, SecretStr] | None = None,
+        expect: Collection[int] = (200,),
+        before_sending: Callable[[], Awaitable[None]] | None = None,
+    ) -> Answer:
+        await self._clock.sleep(self._seconds)
+        if before_sending is not None:
+            await before_sending()
+        return await super().get(url, parameters, secrets=secrets, expect=expect)
+
+
+@pytest.mark.parametrize(("seconds", "granted"), [(0.2, 1), (1.9, 2)])
+async def test_what_is_late_to_leave_counts_when_it_leaves_as_well(
+    clock: ManualClock, seconds: float, granted: int
+) -> None:
+    http, quota = FarAway(clock, seconds), ToldQuota()
+
+    await clock.run(Metered(http, quota, api="words", clock=clock).get(URL, {}))
+
+    assert (len(http.asked), quota.granted) == (1, granted)
+
+
+async def test_what_is_late_and_finds_nothing_left_does_not_leave(clock: ManualClock) -> None:
+    http = FarAway(clock, 1.9)
+
+    with pytest.raises(QuotaSpent):
+        await clock.run(Metered(http, ToldQuota(0, 42), api="words", clock=clock).get(URL, {}))
+
+    assert http.asked == []
+
+
+async def test_why_the_quota_grants_nothing_is_told(clock: ManualClock) -> None:
+    class Cut(ToldQuota):
+        trouble = "what counts it is away"
+
+    with pytest.raises(QuotaSpent, match=r"^words is not asked: what counts it is away$"):
+        await Metered(CountingHttp(), Cut(42), api="words", clock=clock).get(URL, {})
+
+
 async def test_many_at_once_never_pass_the_quota(clock: ManualClock) -> None:
     http, quota = CountingHttp(), FixedWindow(clock, 10)
     metered = Metered(http, quota, api="words", clock=clock)
@@ -165,6 +218,27 @@ async def test_whoever_finds_no_place_in_time_is_told_when_to_come_back(clock: M
     assert raised.value.retry_after == 1
     assert clock.monotonic() == pytest.approx(1)
     first.cancel()
+
+
+@pytest.mark.parametrize(("others", "seconds"), [(False, 3), (True, 1)])
+async def test_a_place_is_waited_for_as_long_as_the_deadline_allows_unless_others_can_answer(
+    clock: ManualClock, others: bool, seconds: float
+) -> None:
+    http = SlowHttp(clock, 3)
+    metered = Metered(http, ToldQuota(), api="words", clock=clock, places=1)
+    first = asyncio.create_task(metered.get(URL, {}))
+    await clock.settle()
+
+    async def ask(_: str) -> Answer:
+        return await metered.get(URL, {})
+
+    second = asyncio.create_task(ended_within(8, ask, "hour", clock, others=others))
+    await clock.advance(seconds)
+    await clock.advance(3)
+
+    assert first.result().status == 200
+    assert isinstance(second.exception(), Crowded) if others else second.result().status == 200
+    assert http.at == ([0] if others else [0, 3])
 
 
 async def test_a_call_that_fails_or_is_left_gives_its_place_back(clock: ManualClock) -> None:

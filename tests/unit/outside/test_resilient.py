@@ -237,19 +237,25 @@ async def test_after_a_failed_try_stale_answers_are_as_quick_as_fresh_ones(
     assert len(ask.calls) == 2
 
 
-async def test_an_answer_of_no_use_gives_the_old_one_too_and_is_told_to_the_operator(
+async def test_answers_of_no_use_give_the_old_one_too_and_are_told_to_the_operator_once(
     words: Resilient[str, Said], ask: Scripted, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     await words("hour")
     await clock.advance(100)
     ask.always = Rejected("not JSON")
 
-    answer = await words("hour")
+    answers = []
+    for _ in range(10):
+        answers.append(await words("hour"))
+        await clock.advance(3)
 
-    assert answer.stale
+    assert all(answer.stale for answer in answers)
+    assert len(ask.calls) == 11
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("ERROR", "words: no fresher answer than the one in memory: not JSON")
+        ("ERROR", "one gives answers of no use: not JSON")
     ]
+    assert words.trouble is not None
+    assert "one gives answers of no use since" in words.trouble
 
 
 async def test_what_ceased_to_exist_is_not_hidden_behind_an_old_answer(
@@ -548,6 +554,67 @@ async def test_the_second_answers_at_once_while_the_breaker_of_the_first_is_open
     assert answer.words == "day of two"
     assert clock.monotonic() == before
     assert counts.calls["one", Outcome.BREAKER_OPEN] >= 1
+
+
+async def test_a_first_that_hangs_costs_nobody_a_moment_once_its_breaker_is_open(
+    cache: MemoryCache, clock: ManualClock, counts: OutsideCounts
+) -> None:
+    """Who happens to ask when it is to be seen whether it is back, is answered by the second like everybody else."""
+    first, second = Scripted(clock, seconds=3600), Scripted(clock, name=" of two")
+    words = resilient({"one": first, "two": second}, cache, clock, counts)
+    for number in range(5):
+        await clock.run(words(f"hour {number}"))
+    assert counts.breakers == {"one": BreakerState.OPEN, "two": BreakerState.CLOSED}
+    before = len(first.calls)
+
+    for number in range(60):
+        assert (await words(f"day {number}")).words.endswith(" of two")
+        await clock.advance(1)
+
+    assert 5 <= len(first.calls) - before <= 7, "one after the other, each until its deadline"
+    first.seconds = 0
+    await clock.advance(10)
+    await words("week")
+    await clock.settle()
+    assert counts.breakers == {"one": BreakerState.CLOSED, "two": BreakerState.CLOSED}
+    await words.stop()
+    assert clock.sleepers == 0
+
+
+async def test_an_old_answer_is_given_at_once_while_it_is_seen_whether_the_only_one_is_back(
+    words: Resilient[str, Said], ask: Scripted, clock: ManualClock, counts: OutsideCounts
+) -> None:
+    for number in range(20):
+        await words(f"hour {number}")
+    await clock.advance(100)
+    ask.seconds = 3600
+    for number in range(5):
+        asyncio.create_task(words(f"hour {number}"))  # noqa: RUF006 - it ends with the clock
+    await clock.advance(8)
+    assert counts.breakers["one"] is BreakerState.OPEN
+
+    for number in range(5, 20):
+        answer = await at_once(words, f"hour {number}")
+        assert answer.stale
+        await clock.advance(1)
+
+
+async def test_what_a_provider_wants_is_heeded_by_all_questions_and_the_second_answers(
+    cache: MemoryCache, clock: ManualClock, counts: OutsideCounts
+) -> None:
+    first, second = Scripted(clock, Unavailable("429", retry_after=30)), Scripted(clock, name=" of two")
+    words = resilient({"one": first, "two": second}, cache, clock, counts)
+
+    for number in range(29):
+        assert (await clock.run(words(f"hour {number}"))).words.endswith(" of two")
+        await clock.advance(1)
+    assert len(first.calls) == 1
+    assert words.trouble == "one is not asked: it wants to be left alone, for 1 seconds more"
+    assert counts.calls["one", Outcome.TOLD_TO_WAIT] == 28
+    await clock.advance(1)
+
+    assert (await words("day")).words == "day"
+    assert words.trouble is None
 
 
 async def test_answers_of_one_list_of_providers_are_not_those_of_another(

@@ -1,13 +1,15 @@
 """What became of the calls is counted."""
 
 import asyncio
+import logging
 
 import pytest
 
-from adapters.outside.errors import BreakerOpen, Crowded, QuotaSpent
+from adapters.outside.errors import BreakerOpen, Crowded, QuotaSpent, ToldToWait
 from adapters.outside.watched import Watched
+from domain.model.errors import WeatherNotConfigured
 from ports.errors import Rejected, Unavailable
-from ports.outside import Outcome, OutsideCounts
+from ports.outside import HELD_BACK, Outcome, OutsideCounts
 from tests.clock import ManualClock
 from tests.unit.outside.scripted import NoSuchWord, Scripted, ToldQuota
 
@@ -21,6 +23,8 @@ from tests.unit.outside.scripted import NoSuchWord, Scripted, ToldQuota
         (QuotaSpent("used up", retry_after=7), Outcome.QUOTA_SPENT),
         (BreakerOpen("left in peace", retry_after=1), Outcome.BREAKER_OPEN),
         (Crowded("too many", retry_after=1), Outcome.CROWDED),
+        (ToldToWait("later", retry_after=1), Outcome.TOLD_TO_WAIT),
+        (WeatherNotConfigured(), Outcome.NOT_CONFIGURED),
         (asyncio.CancelledError(), Outcome.ABANDONED),
         (KeyError("a bug"), Outcome.FAILED),
     ],
@@ -28,13 +32,15 @@ from tests.unit.outside.scripted import NoSuchWord, Scripted, ToldQuota
 async def test_each_end_has_its_name(
     clock: ManualClock, counts: OutsideCounts, error: BaseException, outcome: Outcome
 ) -> None:
-    watched = Watched(Scripted(clock, error), api="words", clock=clock, counts=counts)
+    watched = Watched(
+        Scripted(clock, error), api="words", clock=clock, counts=counts, not_configured=(WeatherNotConfigured,)
+    )
 
     with pytest.raises(type(error)):
         await watched("hour")
 
     assert counts.calls == {("words", outcome): 1}
-    assert ("words" in counts.seconds) is (outcome not in {Outcome.CROWDED, Outcome.QUOTA_SPENT, Outcome.BREAKER_OPEN})
+    assert ("words" in counts.seconds) is (outcome not in HELD_BACK)
 
 
 async def test_calls_are_counted_with_their_seconds(clock: ManualClock, counts: OutsideCounts) -> None:
@@ -49,7 +55,8 @@ async def test_calls_are_counted_with_their_seconds(clock: ManualClock, counts: 
 
 
 async def test_it_knows_that_the_quota_is_spent_until_it_is_not(clock: ManualClock, counts: OutsideCounts) -> None:
-    ask = Scripted(clock, QuotaSpent("used up", retry_after=7), QuotaSpent("used up", retry_after=7))
+    spent = QuotaSpent("words is not asked: the quota is spent", retry_after=7)
+    ask = Scripted(clock, spent, spent)
     watched = Watched(ask, api="words", clock=clock, counts=counts)
     with pytest.raises(QuotaSpent):
         await watched("hour")
@@ -70,3 +77,31 @@ async def test_the_quota_that_is_left_is_told_by_api(counts: OutsideCounts) -> N
     await quota.take()
 
     assert await counts.quota_left() == {"words": 59}
+
+
+@pytest.mark.parametrize("good", [None, NoSuchWord()])
+async def test_answers_of_no_use_are_a_trouble_and_a_line_until_the_next_good_one(
+    clock: ManualClock, counts: OutsideCounts, caplog: pytest.LogCaptureFixture, good: Exception | None
+) -> None:
+    """One line when it begins, however many ask, and one when it is over; what may pass says nothing of it."""
+    ask = Scripted(clock, *[Rejected("it refuses our key")] * 50, Rejected("not JSON"), Unavailable("503"))
+    watched = Watched(ask, api="words", clock=clock, counts=counts)
+
+    with caplog.at_level(logging.INFO, logger="crossdock.outside"):
+        for _ in range(52):
+            with pytest.raises((Rejected, Unavailable)):
+                await watched("hour")
+            await clock.advance(1)
+        assert watched.trouble == "words gives answers of no use since 2026-11-23T05:00:00.000000Z: not JSON"
+        if good is None:
+            await watched("hour")
+        else:
+            ask.errors.append(good)
+            with pytest.raises(type(good)):
+                await watched("hour")
+
+    assert watched.trouble is None
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", "words gives answers of no use: it refuses our key"),
+        ("INFO", "words gives answers of use again"),
+    ]

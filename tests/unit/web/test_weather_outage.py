@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -36,6 +36,7 @@ class ScriptedHttp:
         *,
         secrets: Mapping[str, SecretStr] | None = None,
         expect: Collection[int] = (200,),
+        before_sending: Callable[[], Awaitable[None]] | None = None,  # noqa: ARG002 - nothing is late here
     ) -> Answer:
         host = httpx.URL(url).host
         self.asked.append(host)
@@ -185,6 +186,69 @@ async def test_an_open_breaker_is_told_in_readiness_and_metrics_and_asks_nobody(
     assert f'crossdock_outside_calls_total{{api="openweather",outcome="unavailable"}} {calls:.1f}' in text
     assert well.status_code == 200
     assert after["status"] == after["whole"] == "ready"
+
+
+@pytest.mark.parametrize("chosen", ["openweather", "openweather,open_meteo"])
+async def test_a_refused_key_is_told_in_readiness_with_its_cause_until_it_is_taken(
+    http: ScriptedHttp, caplog: pytest.LogCaptureFixture, chosen: str
+) -> None:
+    http.faults[FIRST] = Rejected(f"{FIRST} refuses our key: it answered 401")
+    with caplog.at_level(logging.INFO):
+        async with service(http, CROSSDOCK_WEATHER=chosen) as dock:
+            told = [await get(dock, f"/weather/City {number}") for number in range(20)]
+            refused = await weather_check(dock)
+            http.faults.clear()
+            await get(dock, "/weather/Berlin")
+            after = await weather_check(dock)
+
+    assert {answer.status_code for answer in told} == {502 if chosen == "openweather" else 200}
+    assert refused["status"] == refused["whole"] == "degraded"
+    assert refused["detail"].startswith("openweather gives answers of no use since 2026-11-23T05:00:")
+    assert refused["detail"].endswith(f": {FIRST} refuses our key: it answered 401")
+    assert after["status"] == after["whole"] == "ready"
+    lines = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
+    assert lines == [f"openweather gives answers of no use: {FIRST} refuses our key: it answered 401"]
+
+
+@pytest.mark.parametrize(("chosen", "status"), [("openweather", 503), ("openweather,open_meteo", 200)])
+async def test_a_missing_key_is_told_at_the_start_in_readiness_and_in_the_metrics(
+    http: ScriptedHttp, caplog: pytest.LogCaptureFixture, chosen: str, status: int
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with service(http, CROSSDOCK_WEATHER=chosen, OPEN_WEATHER_API_KEY="") as dock:
+            at_start = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
+            check = await weather_check(dock)
+            answer = await get(dock, "/weather/Berlin")
+            metrics = (await dock.client.get("/metrics")).text
+
+    assert at_start == ["weather: openweather is not asked: no key for it is set"]
+    assert check["status"] == check["whole"] == "degraded"
+    assert check["detail"] == "openweather is not asked: no key for it is set"
+    assert answer.status_code == status
+    assert 'crossdock_outside_calls_total{api="openweather",outcome="not_configured"} 1.0' in metrics
+
+
+async def test_who_needs_no_key_starts_without_a_warning(http: ScriptedHttp, caplog: pytest.LogCaptureFixture) -> None:
+    async with service(http, CROSSDOCK_WEATHER="auto", OPEN_WEATHER_API_KEY="") as dock:
+        check = await weather_check(dock)
+
+    assert check["status"] == "ready"
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+async def test_a_provider_that_wants_to_be_left_alone_is_not_asked_by_anybody(http: ScriptedHttp) -> None:
+    http.faults[FIRST] = Unavailable("it answered 429", retry_after=30)
+    async with service(http, CROSSDOCK_WEATHER="openweather") as dock:
+        told = [await get(dock, f"/weather/City {number}") for number in range(5)]
+        check = await weather_check(dock)
+        http.faults.clear()
+        await dock.clock.advance(30)
+        after = await get(dock, "/weather/Berlin")
+
+    assert http.asked == [FIRST] * 2
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in told} == {(503, "30")}
+    assert check["detail"] == "openweather is not asked: it wants to be left alone, for 30 seconds more"
+    assert after.status_code == 200
 
 
 async def test_metrics_tell_of_recalls_and_the_time_of_calls(http: ScriptedHttp) -> None:
