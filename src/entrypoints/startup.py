@@ -56,8 +56,6 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
                 stack.push_async_callback(_bounded, part.stop, grace)
             if hasattr(part, "start"):
                 await part.start()
-        if role.answers and (trouble := container.weather().trouble):
-            log.warning("weather: %s", trouble)  # nobody was asked yet, so it is what was chosen
         yield
 
 

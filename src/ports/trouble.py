@@ -1,5 +1,6 @@
 """What keeps something from getting on: a sentence for people, with a cause that machines can rely on."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Self
 
@@ -29,3 +30,12 @@ class Trouble(str):
         trouble = super().__new__(cls, words)
         trouble.cause = cause
         return trouble
+
+
+def together(troubles: Iterable[str | None]) -> str | None:
+    """All that is wrong in one sentence; its cause is that of the first which says one. None when nothing is."""
+    found = [trouble for trouble in troubles if trouble]
+    if not found:
+        return None
+    cause = next((trouble.cause for trouble in found if isinstance(trouble, Trouble)), Cause.OUT_OF_REACH)
+    return Trouble(cause, "; ".join(found))

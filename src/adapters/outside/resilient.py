@@ -18,6 +18,7 @@ from adapters.outside.watched import Watched
 from ports.cache import Cache
 from ports.clock import Clock
 from ports.outside import OutsideCounts
+from ports.trouble import together
 
 _AHEAD: Final = 0.8  # of the time that an answer is fresh; from there on it is fetched anew in the background
 _UNKNOWN_SECONDS_MOST: Final = 60.0
@@ -93,7 +94,7 @@ class Resilient(Generic[Q, A]):
     def trouble(self) -> str | None:
         """What keeps providers from being asked now."""
         troubles = [trouble for provider in self._providers.values() for trouble in provider.troubles]
-        return "; ".join(trouble for trouble in troubles if trouble) or None
+        return together(troubles)
 
     async def stop(self) -> None:
         """End the questions that are still on their way."""

@@ -11,6 +11,7 @@ from domain.model.times import to_rfc3339
 from ports.clock import Clock
 from ports.errors import Rejected, Unavailable
 from ports.outside import Outcome, OutsideCounts
+from ports.trouble import Cause, Trouble, together
 
 log = logging.getLogger("crossdock.outside")
 
@@ -46,8 +47,11 @@ class Watched(Generic[Q, A]):
         """That the quota is spent, or that answers are of no use."""
         wait = self._quota_back_at - self._clock.monotonic()
         spent = f"{self._spent}, for {wait:.0f} seconds more" if wait > 0 else None
-        no_use = self._no_use and "{} gives answers of no use since {}: {}".format(self._api, *self._no_use)
-        return "; ".join(trouble for trouble in (spent, no_use) if trouble) or None
+        if self._no_use is None:
+            return spent
+        since, why = self._no_use
+        no_use = Trouble(Cause.REFUSED, f"{self._api} gives answers of no use since {since}: {why}")
+        return together((spent, no_use))
 
     async def __call__(self, question: Q) -> A:
         began = self._clock.monotonic()

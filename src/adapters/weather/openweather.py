@@ -9,6 +9,7 @@ from adapters.outside.metered import Http
 from domain.model.errors import CityNotFound, WeatherNotConfigured
 from domain.model.weather import City, Weather
 from ports.clock import Clock
+from ports.trouble import Cause, Trouble
 from ports.weather import WeatherProvider
 
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999, which is the last that a datetime knows
@@ -29,7 +30,7 @@ class OpenWeather(WeatherProvider):
 
     @property
     def trouble(self) -> str | None:
-        return None if self._secrets else "openweather is not asked: no key for it is set"
+        return None if self._secrets else Trouble(Cause.REFUSED, "openweather is not asked: no key for it is set")
 
     async def current(self, city: City) -> Weather:
         if self._secrets is None:

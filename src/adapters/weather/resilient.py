@@ -15,6 +15,7 @@ from domain.model.weather import City, Weather
 from ports.cache import Cache
 from ports.clock import Clock
 from ports.outside import OutsideCounts
+from ports.trouble import together
 from ports.weather import WeatherProvider
 
 API: Final = "weather"
@@ -64,8 +65,7 @@ class ResilientWeather(WeatherProvider):
     @property
     def trouble(self) -> str | None:
         """What keeps providers from being asked now; for readiness."""
-        troubles = [*(provider.trouble for provider in self._providers), self._ask.trouble]
-        return "; ".join(trouble for trouble in troubles if trouble) or None
+        return together([*(provider.trouble for provider in self._providers), self._ask.trouble])
 
     async def stop(self) -> None:
         """End the questions that are still on their way."""
