@@ -121,6 +121,14 @@ class RedisQuota(Quota):
         self._look_at = float("-inf")
         self._seen = (0, 0)  # when the count was begun, and how often it was changed since
 
+    @property
+    def trouble(self) -> str | None:
+        if self._away_since is None:
+            return None
+        why, now = self._client.trouble or "Redis does not count", self._clock.monotonic()
+        share = self._half if self._was_long_away(now) else self._tenth
+        return f"{why}, and by itself each process uses no more than {share} of {self._count}"
+
     async def take(self) -> float:
         now = self._clock.monotonic()
         wait = self._own.wait(now)

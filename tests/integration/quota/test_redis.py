@@ -287,10 +287,12 @@ async def test_while_redis_is_away_a_tenth_is_granted_for_a_window_and_then_half
     async with asyncio.timeout(1):
         at_first = await asyncio.gather(*(quota.take() for _ in range(30)))
         assert await quota.left() == 0
+    assert (quota.trouble or "").endswith(", and by itself each process uses no more than 2 of 20")
     await clock.advance(59.9)
     shortly_before = await quota.take()
     await clock.advance(0.1)
     assert await quota.left() == 10
+    assert (quota.trouble or "").endswith(", and by itself each process uses no more than 10 of 20")
     async with asyncio.timeout(1):
         later = await asyncio.gather(*(quota.take() for _ in range(30)))
 
@@ -359,6 +361,7 @@ async def test_what_was_granted_meanwhile_is_told_to_redis_when_it_is_back(
 
     await quota.left()
 
+    assert quota.trouble is None
     assert await a_quota(of_its_own, key, count=10, seconds=60).left() == 7
 
 
