@@ -39,14 +39,28 @@ class KeycloakRealm(Realm):
         await self._allow_the_shop(*scopes)
         return await self.token_of("shop")
 
-    async def token_of(self, client_id: str) -> str:
-        """A token of one of the clients, which speaks for itself."""
+    async def token_of(self, client_id: str, *, at: str = "") -> str:
+        """A token of one of the clients, which speaks for itself; ``at`` is another address of the realm."""
         return await self._token(
-            self.issuer, grant_type="client_credentials", client_id=client_id, client_secret=f"{client_id}-secret"
+            at or self.issuer, grant_type="client_credentials", client_id=client_id, client_secret=f"{client_id}-secret"
         )
 
     async def token_for_another(self) -> str:
         return await self.token_of("stranger")
+
+    async def token_of_a_person_without(self, scope: str) -> str:
+        """Of Alice, whom the realm tells nothing that comes with this scope; as if it had been imported without it."""
+        [client] = await self._admin("GET", "/clients?clientId=crossdock-docs")
+        [found] = [each for each in await self._admin("GET", "/client-scopes") if each["name"] == scope]
+        path = f"/clients/{client['id']}"
+        await self._admin("PUT", path, {**client, "directAccessGrantsEnabled": True})
+        await self._admin("DELETE", f"{path}/default-client-scopes/{found['id']}")
+        try:
+            person = {"username": "alice", "password": "alice-password"}
+            return await self._token(self.issuer, grant_type="password", client_id="crossdock-docs", **person)
+        finally:
+            await self._admin("PUT", f"{path}/default-client-scopes/{found['id']}")
+            await self._admin("PUT", path, client)
 
     async def rotate(self) -> None:
         priority = str(next(self._priorities))

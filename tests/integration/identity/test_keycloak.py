@@ -15,6 +15,7 @@ from entrypoints.testing import crossdock
 from tests.contracts.identity import IdentityContract
 from tests.foreign import run_node
 from tests.integration.crashes.service import Service
+from tests.integration.identity.pages import Page
 from tests.integration.identity.parts import identity_of
 from tests.integration.identity.realms import AUDIENCE, KeycloakRealm
 from tests.services import private
@@ -126,6 +127,42 @@ async def test_readiness_tells_of_an_issuer_that_is_away_and_requests_go_on(real
             assert (await dock.client.get("/orders/?limit=1", headers=token)).status_code == 200
         finally:
             await realm.start()
+
+
+async def test_the_page_about_keycloak_can_be_typed(realm: KeycloakRealm, tmp_path: Path) -> None:
+    page = page_about(realm)
+    await realm.token("users:write")
+
+    with Service(tmp_path, **page.settings()) as service:
+        status, user = await page.call(service.url, SHOP_SECRET="shop-secret")
+
+    assert (status, user["email"]) == (201, "ann@example.com")
+
+
+async def test_the_page_about_keycloak_says_what_each_refusal_means(realm: KeycloakRealm) -> None:
+    page = page_about(realm)
+    await realm.token("users:write")
+    elsewhere = realm.issuer.replace("127.0.0.1", "localhost")
+    cases = {
+        "The token is for another audience.": await realm.token_of("stranger"),
+        "The token is from another issuer.": await realm.token_of("shop", at=elsewhere),
+        "The token does not say whom it is of.": await realm.token_of_a_person_without("basic"),
+        "The token does not allow this: it lacks the scope": await realm.token_of("reader"),
+    }
+
+    async with crossdock(configure=_system_time, **{**settings(realm), **page.settings(1)}) as dock:
+        told = {
+            said: (await dock.client.post("/register-user/", json={"email": "x@example.com"}, headers=bearer(token)))
+            for said, token in cases.items()
+        }
+
+    assert cases.keys() == page.refusals
+    assert [said for said, answer in told.items() if said not in answer.text] == []
+    assert [answer.status_code for answer in told.values()] == [401, 401, 401, 403]
+
+
+def page_about(realm: KeycloakRealm) -> Page:
+    return Page("keycloak", **{"https://keycloak.example.com/realms/acme": realm.issuer})
 
 
 async def test_people_sign_in_from_the_docs_page_with_a_browser(realm: KeycloakRealm, tmp_path: Path) -> None:
