@@ -61,6 +61,7 @@ def targets(outcome: Outcome) -> Iterator[Target]:
         ("5c", "5e", 10.0, None),
         ("5d", "5a", 0.9, None),
         ("7b", "7a", 0.85, None),
+        ("7c", "7a", 0.95, None),
     ):
         if ours in rounds and theirs is not None and theirs in rounds:
             pairs = zip(rounds[ours], rounds[theirs], strict=True)
