@@ -36,6 +36,12 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     try:
         value = model.model_validate_json(body)
     except ValidationError as error:
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Problem(
+                "unsupported-media-type",
+                "The body is compressed: send it as it is, without a Content-Encoding.",
+                headers={"Accept-Encoding": "identity"},
+            ) from None
         raise _refusal(error, body) from None
     if not _names_are_unique(body):
         raise Problem("malformed-json", "A name stands twice in one JSON object.")

@@ -154,10 +154,13 @@ def invalid_request(errors: Iterable[tuple[str, str]]) -> Problem:
 
 def complaint(error: ErrorDetails, *, skip: int = 0) -> tuple[str, str]:
     """Where and what, from an error of pydantic; the first ``skip`` steps of the place are not of the request."""
-    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in error["loc"][skip:])
-    if len(pointer) > POINTER_MOST:
-        pointer = pointer[:POINTER_MOST].rstrip("~") + "…"
-    return pointer, _WORDS.get(error["type"], error["msg"])
+    return pointer_to(*error["loc"][skip:]), _WORDS.get(error["type"], error["msg"])
+
+
+def pointer_to(*steps: str | int) -> str:
+    """A JSON Pointer (RFC 6901); what a caller has made too long is cut off."""
+    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+    return pointer if len(pointer) <= POINTER_MOST else pointer[:POINTER_MOST].rstrip("~") + "…"
 
 
 def retry_after(seconds: float | None, *, otherwise: int = RETRY_AFTER) -> dict[str, str]:

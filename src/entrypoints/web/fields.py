@@ -1,9 +1,11 @@
 """What fields look like in our JSON, for the documentation, and how JSON is written."""
 
+import re
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 from pydantic_core import to_json as _to_json
 
 from domain.model.money import DIGITS_BEFORE_POINT, TOTAL_DIGITS_BEFORE_POINT
@@ -31,7 +33,9 @@ Total = Annotated[str, _amount(rf"^[0-9]{{1,{TOTAL_DIGITS_BEFORE_POINT}}}(\.[0-9
 # Outer blanks are taken off; further characters that cannot be seen (Unicode's category Cf) are refused as well.
 OneLine = Annotated[str, Field(json_schema_extra={"pattern": ONE_LINE})]
 
-_UUID_LENGTH = 36
+# A UUID as everybody writes it: UUID() takes braces, other scripts' digits and hyphens anywhere as well.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 
 
 def to_json(value: object) -> bytes:
@@ -41,7 +45,14 @@ def to_json(value: object) -> bytes:
 
 def id_from_path(text: str) -> UUID | None:
     """The id, or None for a text that is none: nothing can have it, so whoever asks is told that it is not found."""
-    try:
-        return UUID(text) if len(text) == _UUID_LENGTH else None
-    except ValueError:
-        return None
+    return UUID(text) if _UUID.fullmatch(text) else None
+
+
+def _whole_number(value: object) -> object:
+    """As JSON writes it: without a look at it first, `` 5``, ``5_0`` and ``5.0`` are numbers too."""
+    if isinstance(value, str) and not _WHOLE_NUMBER.fullmatch(value):
+        raise PydanticCustomError("int_parsing", "This must be a whole number.")
+    return value
+
+
+Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number)]

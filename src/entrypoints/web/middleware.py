@@ -66,7 +66,7 @@ class Edge:
             return
         started = ended = time.perf_counter()
         status = 0
-        request_id, too_large, trace = _look(scope["headers"])
+        request_id, refused, trace = _look(scope)
         if self._trace_of_request is not None:
             trace = self._trace_of_request() or trace
         scope[REQUEST_ID] = request_id.decode()
@@ -91,8 +91,8 @@ class Edge:
             try:
                 if self._pace.in_flight > self._in_flight_most and scope["path"] not in PROBES:
                     await _overloaded().response(scope)(scope, receive, edge_send)
-                elif too_large:
-                    await content_too_large().response(scope)(scope, receive, edge_send)
+                elif refused is not None:
+                    await refused.response(scope)(scope, receive, edge_send)
                 else:
                     await self._app(inner, receive, edge_send)
             except Exception:
@@ -114,11 +114,11 @@ def _overloaded() -> Problem:
     return Problem("overloaded", detail, headers=retry_after(None, otherwise=OVERLOADED_RETRY_AFTER))
 
 
-def _look(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool, TraceContext | None]:
-    """The id of the request, the caller's if it is sane, whether its body is announced as too large, and its trace."""
+def _look(scope: Scope) -> tuple[bytes, Problem | None, TraceContext | None]:
+    """The id of the request, the caller's if it is sane, why it is refused by its headers alone, and its trace."""
     request_id = parent = state = b""
-    too_large = False
-    for name, value in headers:
+    too_large, hosts = False, 0
+    for name, value in scope["headers"]:
         if name == b"x-request-id":
             if not request_id and _SANE_ID.fullmatch(value):
                 request_id = value
@@ -128,8 +128,15 @@ def _look(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool, TraceCon
             parent += value  # two of them are none
         elif name == b"tracestate":
             state += b"," + value if state else value
+        elif name == b"host":
+            hosts += 1
     trace = trace_from(parent.decode("latin-1"), state.decode("latin-1")) if parent else None
-    return request_id or _new_id(), too_large, trace
+    refused = None
+    if too_large:
+        refused = content_too_large()
+    elif hosts != 1 and scope.get("http_version") == "1.1":  # RFC 9112 §3.2: of two, who knows which was meant
+        refused = Problem("malformed-request", "A request of HTTP/1.1 has one Host header.")
+    return request_id or _new_id(), refused, trace
 
 
 def _new_id() -> bytes:

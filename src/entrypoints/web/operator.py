@@ -4,17 +4,18 @@ import base64
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from domain.model.times import to_rfc3339
 from entrypoints.web.cursors import CURSOR_MOST, position_cursor, position_of
 from entrypoints.web.dependencies import DeadLetters, HealthOf, Persistence
-from entrypoints.web.fields import Instant, to_json
+from entrypoints.web.fields import Instant, Limit, to_json
 from entrypoints.web.health import CheckDocument
 from entrypoints.web.openapi import Page, answered, link, problems
 from entrypoints.web.operator_access import as_operator
+from entrypoints.web.reading import refuse_doubled
 from ports.deliveries import Delivery, Lane, State
 
 router = APIRouter(prefix="/operator/api", tags=["operator"], dependencies=[Depends(as_operator)])
@@ -25,7 +26,7 @@ class DeskQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    limit: Limit = 20
     cursor: Annotated[str | None, Field(max_length=CURSOR_MOST, description="`next_cursor` of the page before.")] = None
 
     @property
@@ -147,8 +148,9 @@ def body_text(body: bytes) -> tuple[str, str]:
         **problems("invalid-token", "invalid-request", "storage-unavailable"),
     },
 )
-async def list_dead_letters(query: Annotated[DeskQuery, Query()], desk: DeadLetters) -> Response:
+async def list_dead_letters(request: Request, query: Annotated[DeskQuery, Query()], desk: DeadLetters) -> Response:
     """What waits for a person, oldest first."""
+    refuse_doubled(request)
     page = await desk.page(after=query.after, limit=query.limit)
     document: DeadLetterPageDocument = {
         "items": [dead_letter_document(delivery) for delivery in page.items],

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse
 
 from entrypoints.web.errors import Problem
 from entrypoints.web.problem_types import PROBLEM_TYPES
-from entrypoints.web.security import let_in
+from entrypoints.web.security import bearer_token, let_in
 from ports.identity import OPERATOR
 
 COOKIE = "crossdock_operator"
@@ -75,6 +75,7 @@ async def as_operator(
 
     A change by cookie must come from our own page.
     """
+    bearer_token(request)  # more than one is refused, whichever of them is good
     if bearer is not None:
         if access.is_token(bearer.credentials):
             return

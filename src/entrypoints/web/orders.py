@@ -16,7 +16,18 @@ from entrypoints.web.bodies import read_json
 from entrypoints.web.cursors import CURSOR_MOST, order_cursor, order_of
 from entrypoints.web.dependencies import CreateOrder, GetOrder, ListOrders
 from entrypoints.web.errors import invalid_request
-from entrypoints.web.fields import STRICT, Amount, GivenAmount, Id, Instant, OneLine, Total, id_from_path, to_json
+from entrypoints.web.fields import (
+    STRICT,
+    Amount,
+    GivenAmount,
+    Id,
+    Instant,
+    Limit,
+    OneLine,
+    Total,
+    id_from_path,
+    to_json,
+)
 from entrypoints.web.idempotency import PARAMETER, PROBLEMS, answer_created, created_once, key_of
 from entrypoints.web.lean_route import LeanRoute
 from entrypoints.web.openapi import (
@@ -29,7 +40,7 @@ from entrypoints.web.openapi import (
     request_body,
     tagged_answer,
 )
-from entrypoints.web.reading import tagged
+from entrypoints.web.reading import refuse_doubled, tagged
 from entrypoints.web.security import OrdersReader, OrdersWriter
 
 PRICE_TEXT_MOST = 32
@@ -78,7 +89,7 @@ class OrderQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     user_id: Annotated[UUID | None, Field(description="Of this user only.")] = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    limit: Limit = 20
     cursor: Annotated[str | None, Field(max_length=CURSOR_MOST, description="`next_cursor` of the page before.")] = None
 
 
@@ -200,8 +211,11 @@ async def get_order(caller: OrdersReader, request: Request, id: Id, get: GetOrde
         **problems("invalid-request", "storage-unavailable"),
     },
 )
-async def list_orders(caller: OrdersReader, query: Annotated[OrderQuery, Query()], list_: ListOrders) -> Response:
+async def list_orders(
+    caller: OrdersReader, request: Request, query: Annotated[OrderQuery, Query()], list_: ListOrders
+) -> Response:
     """List orders, newest first. The Link header leads to the next page."""
+    refuse_doubled(request)
     before = None if query.cursor is None else order_of(query.cursor)
     page = await list_(user_id=query.user_id, before=before, limit=query.limit, caller=caller)
     cursor = None if page.next_before is None else order_cursor(page.next_before)

@@ -153,8 +153,8 @@ _ALL = (
         "unsupported-media-type",
         415,
         "The body has another type than JSON",
-        "The Content-Type of the request is missing, or not application/json in UTF-8.",
-        "Send “Content-Type: application/json”.",
+        "The Content-Type of the request is missing, or not application/json in UTF-8, or the body is compressed.",
+        "Send “Content-Type: application/json”, and the body as it is.",
     ),
     ProblemType(
         "invalid-request",

@@ -1,13 +1,14 @@
 """Reading over HTTP: which representation is wanted (RFC 9110 §12), and whether the caller has it already (§13)."""
 
 import re
+from collections import Counter
 from hashlib import blake2b
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from entrypoints.web.errors import Problem
+from entrypoints.web.errors import Problem, invalid_request, pointer_to
 
 _TAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _ZERO = re.compile(r"0(\.0{0,3})?")
@@ -26,6 +27,13 @@ def tagged(request: Request, body: bytes) -> Response:
         if name == b"if-none-match" and (value.strip() == b"*" or tag in _TAG.findall(value)):
             return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
+
+
+def refuse_doubled(request: Request) -> None:
+    """Raise a `Problem` for a query that says something twice: whoever stands before us may have read the other one."""
+    times = Counter(name for name, _ in request.query_params.multi_items())
+    if doubled := [name for name, number in times.items() if number > 1]:
+        raise invalid_request((pointer_to(name), "This stands more than once.") for name in doubled)
 
 
 def only_json(app: ASGIApp) -> ASGIApp:

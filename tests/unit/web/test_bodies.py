@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -115,6 +116,17 @@ async def test_a_body_without_a_type_is_not_looked_at(client: httpx.AsyncClient,
     answer = await client.post("/orders/", content=json.dumps(an_order_for(user)).encode())
 
     problem(answer, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "gzip, gzip"])
+async def test_a_compressed_body_is_refused_as_one(client: httpx.AsyncClient, user: Any, coding: str) -> None:
+    body = gzip.compress(json.dumps(an_order_for(user)).encode())
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+
+    answer = await client.post("/orders/", content=body, headers=headers)
+
+    problem(answer, 415, "unsupported-media-type")
+    assert answer.headers["accept-encoding"] == "identity"
 
 
 async def test_a_body_of_256_kib_is_read_and_one_byte_more_is_not(client: httpx.AsyncClient, user: Any) -> None:

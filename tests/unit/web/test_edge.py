@@ -177,6 +177,42 @@ async def test_a_caller_that_goes_away_in_the_middle_of_a_body_is_no_error_of_ou
     assert [line["event"] for line in lines] == ["request"]
 
 
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        ("1.1", 0, 400),
+        ("1.1", 1, 200),
+        ("1.1", 2, 400),
+        ("1.0", 0, 200),
+        ("2", 0, 200),
+    ],
+)
+async def test_a_request_of_http_1_1_has_one_host(app: FastAPI, version: str, hosts: int, status: int) -> None:
+    """Of two, somebody before us may have meant the other."""
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": version,
+        "method": "GET",
+        "scheme": "http",
+        "path": "/livez",
+        "raw_path": b"/livez",
+        "query_string": b"",
+        "headers": [(b"host", b"crossdock.test")] * hosts,
+    }
+    await app(scope, receive, send)
+
+    assert messages[0]["status"] == status
+    assert status == 200 or b'"malformed-request"' in messages[1]["body"]
+
+
 async def test_line_breaks_from_outside_reach_no_header(client: httpx.AsyncClient) -> None:
     answers = [
         await client.get("/weather/a%0D%0ASet-Cookie:%20x=1"),

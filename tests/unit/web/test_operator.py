@@ -70,6 +70,16 @@ async def test_a_wrong_token_does_not_open(client: httpx.AsyncClient, header: st
     assert OPERATOR_TOKEN not in answer.text
 
 
+@pytest.mark.parametrize("first", [0, 1])
+async def test_two_tokens_are_one_too_many_whichever_is_good(client: httpx.AsyncClient, first: int) -> None:
+    tokens = [f"Bearer {OPERATOR_TOKEN}", "Bearer another"]
+    headers = [("Authorization", tokens[first]), ("Authorization", tokens[1 - first])]
+
+    answer = await client.get(f"{API}/dead-letters", headers=headers)
+
+    assert "more than one" in problem(answer, 401, "invalid-token")["detail"]
+
+
 def test_the_gate_does_not_show_its_token() -> None:
     assert OPERATOR_TOKEN not in repr(OperatorAccess(OPERATOR_TOKEN))
 
