@@ -7,6 +7,7 @@ from prove.process import Process
 
 MORE_DESCRIPTORS = 40  # connections come and go
 MORE_CONNECTIONS = 12
+GIVEN_BACK_SECONDS = 120.0  # within which connections that a burst needed are gone again
 MORE_RESIDENT_MIB = 80.0
 RESIDENT_TIMES = 1.5
 

@@ -21,7 +21,8 @@ FIRST_USERS = 4
 FIRST_SECONDS = 60.0
 CREATED = 201
 STORAGE_UNAVAILABLE, IN_USE = 503, 409
-REPEATING_SECONDS = 60.0
+REPEATING_SECONDS = 30.0
+REPEATING_AT_ONCE = 16
 KNOWN_AGAIN = 40  # requests with an answer that are sent again as well
 
 
@@ -121,21 +122,21 @@ class Load:
     async def repeat(self, there: Mapping[str, str]) -> None:
         """Send all that had no answer again, twice, and some that had one; ``there`` are the ids of what is kept.
 
-        Each has to come to an answer within a minute of all of them.
+        Each has to come to an answer within half a minute.
         """
         unknown = sorted(self.promises.unknown)
         known = sorted({*self.promises.asked_skus, *self.promises.asked_emails}.difference(unknown))
         marks = iter([*unknown, *self._dice.sample(known, min(KNOWN_AGAIN, len(known)))])
-        deadline = time.monotonic() + REPEATING_SECONDS
 
         async def some(connection: Connection) -> None:
             for mark in marks:
+                deadline = time.monotonic() + REPEATING_SECONDS
                 request = self.promises.asked_skus.get(mark) or self.promises.asked_emails[mark]
                 answers = [await self._until_answered(connection, request, deadline) for _ in range(2)]
                 told = [(answer.body["id"], answer.replayed) for answer in answers if answer is not None]
                 self.promises.repeated[mark] = Repeated(there.get(mark), told)
 
-        await asyncio.gather(*(some(connection) for connection in self._idle[:8]))
+        await asyncio.gather(*(some(connection) for connection in self._idle[:REPEATING_AT_ONCE]))
 
     async def _until_answered(self, connection: Connection, request: Request, deadline: float) -> Answer | None:
         while time.monotonic() < deadline:

@@ -18,7 +18,7 @@ from prove.books.mails import Mailbox
 from prove.books.published import Published
 from prove.books.rabbitmq import Audit
 from prove.fleet import Fleet
-from prove.measures import MORE_CONNECTIONS, Measure, growth, measure
+from prove.measures import GIVEN_BACK_SECONDS, MORE_CONNECTIONS, Measure, growth, measure
 from prove.process import ROOT
 from prove.promises import Load, Promises
 from prove.servers import Servers
@@ -189,9 +189,15 @@ class World:
         for name, after in self._measures().items():
             if before := self._before.get(name):
                 found += filter(None, [growth(name, before, after)])
-        if (now := await self.books.connections()) > self._connections + MORE_CONNECTIONS:
-            found.append(f"I10: {self._connections} connections to the database became {now}")
-        return found
+        return [*found, *await self._connections_left()]
+
+    async def _connections_left(self) -> list[str]:
+        until = time.monotonic() + GIVEN_BACK_SECONDS
+        while (now := await self.books.connections()) > self._connections + MORE_CONNECTIONS:
+            if time.monotonic() > until:
+                return [f"I10: {self._connections} connections to the database became {now}"]
+            await asyncio.sleep(LOOK_SECONDS)
+        return []
 
     async def close(self) -> None:
         self.load.close()

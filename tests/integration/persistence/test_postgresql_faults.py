@@ -67,6 +67,32 @@ async def test_a_connection_that_is_cut_off_between_two_steps_counts_as_lost(url
     await connections.close()
 
 
+async def test_what_a_burst_needed_is_given_back_to_the_server(url: str) -> None:
+    """Connections that have been idle for long are closed when another one comes back."""
+    connections = Connections(Server(url), 3, idle_seconds=0.0)
+    async with connections.lend(5) as first, connections.lend(5) as second, connections.lend(5) as third:
+        burst = [first, second, third]
+
+    async with connections.lend(5) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+
+    assert [one for one in burst if not one.is_closed()] == [connection]
+    await connections.close()
+
+
+async def test_what_was_in_use_a_moment_ago_stays_open(url: str) -> None:
+    connections = Connections(Server(url), 2, idle_seconds=60)
+    async with connections.lend(5) as first, connections.lend(5) as second:
+        pass
+
+    async with connections.lend(5) as connection:
+        assert connection is first  # the one that came back last
+
+    assert not first.is_closed()
+    assert not second.is_closed()
+    await connections.close()
+
+
 # --- answers that are lost --------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: every wait is bounded, and what is lost is replaced when it is needed."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ from ports.errors import Rejected, Unavailable
 
 CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 1.0
+IDLE_SECONDS = 60.0  # after which what a burst needed is given back to the server
 
 SETTINGS: Mapping[str, str] = {
     "application_name": "crossdock",
@@ -61,13 +63,14 @@ class Server:
 
 
 class Connections:
-    """Some connections of one purpose, lent to one caller at a time."""
+    """Some connections of one purpose, lent to one caller at a time; the one that was used last is lent first."""
 
-    def __init__(self, server: Server, most: int) -> None:
+    def __init__(self, server: Server, most: int, idle_seconds: float = IDLE_SECONDS) -> None:
         self._server = server
         self._most = most
+        self._idle_seconds = idle_seconds
         self._room = asyncio.Semaphore(most)
-        self._idle: list[Connection] = []
+        self._idle: deque[tuple[float, Connection]] = deque()  # since when, the longest first
         self._lent: set[Connection] = set()
         self._wanted = 0
         self._closed = False
@@ -104,7 +107,8 @@ class Connections:
                 if not isinstance(error, POSTGRESQL_ERRORS):
                     connection.terminate()  # nobody knows what it is in the middle of
                 elif is_lost(error):
-                    self._terminate(connection, *self._idle)  # what happened to one has happened to the others
+                    # What happened to one has happened to the others.
+                    self._terminate(connection, *(idle for _, idle in self._idle))
                 raise
             finally:
                 cut_off.cancel()
@@ -128,7 +132,7 @@ class Connections:
 
     async def _take(self, until: float) -> Connection:
         while self._idle:
-            connection = self._idle.pop()
+            _, connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
         connection = await self._server.connect(min(until - asyncio.get_running_loop().time(), CONNECT_SECONDS))
@@ -142,8 +146,11 @@ class Connections:
             return
         if self._closed or connection.is_in_transaction():
             connection.terminate()
-        else:
-            self._idle.append(connection)
+            return
+        now = asyncio.get_running_loop().time()
+        while self._idle and self._idle[0][0] < now - self._idle_seconds:
+            self._idle.popleft()[1].terminate()  # in no transaction, so it is all the same to the server
+        self._idle.append((now, connection))
 
     @staticmethod
     def _terminate(*connections: Connection) -> None:
@@ -153,9 +160,9 @@ class Connections:
     async def close(self) -> None:
         """Close what is idle, and cut off what is not. May be called twice."""
         self._closed = True
-        idle, self._idle = self._idle, []
+        idle, self._idle = self._idle, deque()
         self._terminate(*self._lent)
-        await asyncio.gather(*(_close(connection) for connection in idle))
+        await asyncio.gather(*(_close(connection) for _, connection in idle))
 
 
 async def _close(connection: Connection) -> None:
