@@ -19,6 +19,7 @@ _FORMS = {
     "CROSSDOCK_OPERATOR_TOKEN": "{plain}",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://app:{quoted}@127.0.0.1:{port}",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://app:{quoted}@127.0.0.1:{port}/v1/traces",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://app:{quoted}@127.0.0.1:{port}/v1/metrics",
     "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20{quoted}",
 }
 # What callers send and is theirs alone.
