@@ -16,6 +16,7 @@ TEST := .venv/.test
 PEERS := .venv/.peers
 READERS := .venv/.documents
 SUPPLY := .venv/.supply
+OBSERVERS := .venv/.observers
 NODE := tests/node/node_modules/.made-from
 
 WORKERS ?= auto
@@ -47,7 +48,7 @@ run: $(RUN)
 	@exec $(BIN)/crossdock up
 
 .PHONY: test
-test: $(TEST) $(READERS) $(SUPPLY) $(NODE)
+test: $(TEST) $(READERS) $(SUPPLY) $(OBSERVERS) $(NODE)
 	@exec $(WITH_SERVICES) $(PYTEST)
 
 .PHONY: unit
@@ -55,7 +56,7 @@ unit: $(TEST)
 	@exec $(PYTEST) tests/unit tests/contracts
 
 .PHONY: integration
-integration: $(TEST) $(READERS) $(SUPPLY) $(NODE)
+integration: $(TEST) $(READERS) $(SUPPLY) $(OBSERVERS) $(NODE)
 	@exec $(WITH_SERVICES) $(PYTEST) tests/integration
 
 .PHONY: services
@@ -180,6 +181,13 @@ $(SUPPLY): $(BOOTSTRAP) requirements/supply.txt
 	@echo "Installing from requirements/supply.txt"
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/supply
 	@$(BIN)/uv pip install --quiet --python .venv/supply/bin/python --compile-bytecode --require-hashes -r requirements/supply.txt
+	@touch $@
+
+# Whom the product tells of itself (as Sentry and Datadog do), as the tests ask them what has arrived.
+$(OBSERVERS): $(BOOTSTRAP) requirements/observers.txt
+	@echo "Installing from requirements/observers.txt"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/observers
+	@$(BIN)/uv pip install --quiet --python .venv/observers/bin/python --compile-bytecode --require-hashes -r requirements/observers.txt
 	@touch $@
 
 # Node itself is in requirements/dev.txt. Without a registry this goes on, and the tests that want a package say so.

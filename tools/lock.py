@@ -30,6 +30,7 @@ LOCKS = {
     ],
     "requirements/documents.txt": ["--group", "documents"],
     "requirements/supply.txt": ["--group", "supply"],
+    "requirements/observers.txt": ["--group", "observers"],
     "requirements/bench.txt": ["--group", "bench", "--constraint", "requirements/run.txt"],
     "requirements/build.txt": ["--group", "build"],
     "requirements/uv.txt": ["--group", "bootstrap"],

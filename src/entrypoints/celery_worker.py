@@ -29,7 +29,7 @@ from entrypoints.container import build
 from entrypoints.ending import end_at_the_latest
 from entrypoints.listening import StartError
 from entrypoints.log_level import switch_on_signal
-from entrypoints.observability import speak_as
+from entrypoints.observability import send_reports, speak_as
 from entrypoints.probes import probe_listener, probes_told
 from entrypoints.roles import Role, check
 from entrypoints.settings import Settings
@@ -125,6 +125,7 @@ def _application(settings: Settings) -> Any:
 
     def stop(**_: object) -> None:
         performer.stop()
+        send_reports()
 
     def ready(**_: object) -> None:
         told = probes_told(None if _Process.probes is None else _Process.probes.listener)

@@ -37,6 +37,8 @@ FIELDS: Final[dict[str, tuple[str, type]]] = {
     "mail_to": ("email.to.address", str),
     "mail_subject": ("email.subject", str),
 }
+# What a record of the standard library may bring along; of what libraries say besides nobody knows the type.
+TAKEN_ALONG: Final = (*FIELDS, "dead_letter", "dead_reason")
 # What each line has, besides the table.
 ALWAYS: Final = (
     *("@timestamp", "log.level", "message", "ecs.version", "event.duration", "process.pid"),

@@ -14,18 +14,21 @@ import traceback
 from collections.abc import Iterable
 from importlib.metadata import version
 from textwrap import indent
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import structlog
 from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
-from entrypoints.log_fields import FIELDS, about_what, elastic, identify, now
+from entrypoints.log_fields import TAKEN_ALONG, about_what, elastic, identify, now
 from entrypoints.log_level import enough, set_level
 from entrypoints.redaction import Hidden, Redact, as_text
 from entrypoints.settings import Settings
 from entrypoints.terminal import printable
+
+if TYPE_CHECKING:
+    from entrypoints.sentry import Sentry
 
 LogFormat = Literal["auto", "console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
@@ -52,6 +55,7 @@ def configure_logging(
         about_what,
         structlog.processors.add_log_level,
         structlog.stdlib.add_logger_name,
+        _report,
     ]
     rendering: list[Processor] = [
         _error,
@@ -71,8 +75,7 @@ def configure_logging(
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         ProcessorFormatter(
-            # Of what libraries say besides, only what we have a name and a type for.
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=FIELDS), *context],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=TAKEN_ALONG), *context],
             processors=[ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
@@ -92,6 +95,11 @@ def speak_as(role: str, settings: Settings) -> None:
         version=told.resource_values.get("service.version", version("crossdock")),
         environment=told.environment,
     )
+    _Reports.to = None
+    if settings.errors.dsn is not None:
+        from entrypoints.sentry import Sentry  # noqa: PLC0415 - imported by whom it has something to do for
+
+        _Reports.to = Sentry(settings.errors, role=role, environment=told.environment, secrets=settings.secrets)
     logging.captureWarnings(capture=True)
     log = logging.getLogger("crossdock")
 
@@ -130,16 +138,40 @@ class _Lines:
     debug = info = warning = error = critical = write
 
 
+class _Reports:
+    """Where errors are reported; a processor finds it here, since a logger keeps the chain that it met first."""
+
+    to: "Sentry | None" = None
+
+
+def send_reports() -> None:
+    """Let what is on its way arrive, within a bound; for processes that end without Python's own ending."""
+    if _Reports.to is not None:
+        _Reports.to.close()
+
+
+def _report(_: object, __: str, event: EventDict) -> EventDict:
+    if _Reports.to is not None and event["level"] in {"error", "critical"}:
+        try:
+            _Reports.to(event, _raised(event.get("exc_info")))
+        except Exception as error:  # a report that fails must not fail what is reported
+            event["report_failed"] = type(error).__name__
+    return event
+
+
+def _raised(told: object) -> BaseException | None:
+    """The exception that a line is about, in whatever form it was given."""
+    if isinstance(told, BaseException):
+        return told
+    if isinstance(told, tuple):
+        return told[1] if isinstance(told[1], BaseException) else None
+    return sys.exc_info()[1] if told else None
+
+
 def _error(_: object, __: str, event: EventDict) -> EventDict:
     """Unfold an exception into plain texts: never with the values of local variables, which hold secrets."""
-    raised = event.pop("exc_info", None)
-    if not raised:
-        return event
-    if isinstance(raised, tuple):
-        raised = raised[1]
-    elif not isinstance(raised, BaseException):
-        raised = sys.exc_info()[1]
-    if isinstance(raised, BaseException):
+    raised = _raised(event.pop("exc_info", None))
+    if raised is not None:
         event["error.type"] = type(raised).__qualname__
         event["error.message"] = as_text(raised)
         event["error.stack_trace"] = "".join(traceback.format_exception(raised)).rstrip()

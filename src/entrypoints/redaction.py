@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 from structlog.typing import EventDict
 
 HIDDEN = "***"
-_DEPTH_MOST = 6
+_DEPTH_MOST = 10
 _NO_ADDRESS = "mail_id"  # of a mail: it looks like an address, and is nobody's
 _SECRET_LEAST = 6  # shorter ones are parts of words and would make lines unreadable
 
@@ -67,6 +67,11 @@ def _without_secrets(text: str) -> str:
     return text
 
 
+def redacted(value: Any, also: Callable[[str], str] = str) -> Any:
+    """The same of a whole document, with what ``also`` makes of each of its texts."""
+    return _redacted(value, lambda text: also(redact_text(text)))
+
+
 def as_text(value: object) -> str:
     """What an object says of itself; never raises."""
     try:
@@ -94,7 +99,10 @@ class Hidden:
         self._forms = sorted(forms, key=len, reverse=True)
 
     def __call__(self, _: object, __: str, line: Any) -> str:
-        text: str = line
+        return self.text(line)
+
+    def text(self, text: str) -> str:
+        """The text without them."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, HIDDEN)

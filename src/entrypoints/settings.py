@@ -100,6 +100,7 @@ class Settings:
     server: ports.ServerSettings
     logging: ports.LoggingSettings
     telemetry: ports.TelemetrySettings
+    errors: ports.ErrorReportSettings
     files: ports.FileSettings
     faults: ports.FaultSettings
     lines: tuple[Line, ...] = ()  # one for each variable, for people

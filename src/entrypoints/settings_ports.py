@@ -1061,6 +1061,53 @@ class FileSettings(Part):
     ] = None
 
 
+def _dsn(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        parts = urlsplit(server_url(value.get_secret_value(), "http", "https"))
+        if not (parts.username and parts.path.rpartition("/")[2].isdecimal()):
+            raise Refused("names no key and no project")
+    return value
+
+
+class ErrorReportSettings(Part):
+    """Whom errors are reported to that nobody foresaw."""
+
+    dsn: Annotated[
+        SecretStr | None,
+        Variable(
+            "SENTRY_DSN",
+            "where errors are reported that nobody foresaw, and what has died: a project of Sentry or of its like; "
+            "without, nowhere",
+            "https://key@host/project",
+            secret=True,
+        ),
+        AfterValidator(_dsn),
+    ] = None
+    environment: Annotated[
+        str | None,
+        Variable(
+            "SENTRY_ENVIRONMENT",
+            "where this process works; without, deployment.environment.name of OTEL_RESOURCE_ATTRIBUTES, "
+            "else production",
+            "1 to 64 letters, digits, dots, dashes and underscores",
+        ),
+        Field(pattern=r"^[A-Za-z0-9._-]{1,64}$"),
+    ] = None
+    release: Annotated[
+        str | None,
+        Variable(
+            "SENTRY_RELEASE", "what is running; without, crossdock@ and its version", "1 to 200 visible characters"
+        ),
+        Field(pattern=r"^[\x21-\x7e]{1,200}$"),
+    ] = None
+
+    def secrets(self) -> Iterator[str]:
+        if self.dsn is not None:
+            yield self.dsn.get_secret_value()
+            yield from passwords_in(self.dsn.get_secret_value())
+            yield urlsplit(self.dsn.get_secret_value()).username or ""
+
+
 def _fault(value: str) -> str:
     if value and not _FAULT.fullmatch(value):
         raise Refused("is no fault at a known point")

@@ -17,6 +17,7 @@ _TITLES = {
     "server": "Server",
     "logging": "Logging",
     "telemetry": "Telemetry",
+    "errors": "Errors",
     "files": "Settings from files",
     "faults": "Faults on purpose",
 }

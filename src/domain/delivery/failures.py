@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from logging import Logger
 from typing import Any, TypeVar
 
 from domain.model.errors import Refusal
-from ports.errors import Rejected
+from ports.errors import PortError, Rejected
 
 # Why something counts as failed that nobody saw fail. What bears this reason is run alone: it may end the next process
 # as well, and nobody else shall pay for that.
@@ -62,6 +63,15 @@ def reason(failure: BaseException) -> str:
     if isinstance(failure, Rejected | Refusal) and words:
         return words
     return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
+
+
+def say_dead(log: Logger, name: str, why: str, text: str, *arguments: object, failure: object = None) -> None:
+    """Tell that something waits for a person from now on; ``name`` is the type of an event, or that of a task.
+
+    With the story of ``failure``, unless somebody meant to fail in this way.
+    """
+    bug = failure if isinstance(failure, Exception) and not isinstance(failure, PortError | Refusal) else None
+    log.error(text, *arguments, exc_info=bug, extra={"dead_letter": name, "dead_reason": why})
 
 
 def storable(text: str) -> str:

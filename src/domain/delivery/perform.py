@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.delivery.attempts import Attempts, Outage
-from domain.delivery.failures import bounded, reason, together
+from domain.delivery.failures import bounded, reason, say_dead, together
 from domain.delivery.pace import Pace
 from domain.delivery.unit_of_work import CLAIM_SECONDS
 from domain.model.tasks import TASK_TYPES, Task
@@ -192,7 +192,8 @@ class Perform:
         attempts = max(task.attempts, 1)
         why = reason(failure)
         if isinstance(failure, Rejected) or attempts >= self._attempts.most:
-            log.error("task %s %s is dead, attempts: %d, because: %s", task.name, task.id, attempts, why)
+            text = "task %s %s is dead, attempts: %d, because: %s"
+            say_dead(log, task.name, why, text, task.name, task.id, attempts, why, failure=failure)
             return task.died(why, now, attempts=attempts)
         delay = self._attempts.delay_after(attempts)
         log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, why)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Never
 
 from domain.delivery.attempts import Attempts, Outage
-from domain.delivery.failures import PROCESS_ENDED, bounded, is_told_to_end, reason, storable, together
+from domain.delivery.failures import PROCESS_ENDED, bounded, is_told_to_end, reason, say_dead, storable, together
 from domain.delivery.pace import REST_MOST, Pace
 from domain.delivery.unit_of_work import Recording
 from domain.model.events import Event
@@ -351,7 +351,7 @@ class Receive:
         except Rejected as error:
             return await self._park(one, state, why=reason(error), dead=True)
         except Exception as error:  # whatever it is, the message is kept and tells of it
-            return await self._park(one, state, why=reason(error), attempts=1)
+            return await self._park(one, state, why=reason(error), attempts=1, failure=error)
         reached(CrashPoint.CONSUMER_AFTER_EFFECT)
         took = (self._clock.now() - one.event.occurred_at).total_seconds()
         self._counts.handled(Lane.RECEIVED, one.message.topic, one.type, took)
@@ -366,7 +366,14 @@ class Receive:
         return f"older than the {REMEMBERED.days} days that the inbox remembers" if age > REMEMBERED else None
 
     async def _park(
-        self, one: _Incoming, state: LaneState, *, why: str | None = None, attempts: int = 0, dead: bool = False
+        self,
+        one: _Incoming,
+        state: LaneState,
+        *,
+        why: str | None = None,
+        attempts: int = 0,
+        dead: bool = False,
+        failure: Exception | None = None,
     ) -> LaneState:
         """Keep a message with its story: it failed, cannot be read, or waits behind one that did."""
         counts = await self._persistence.ledger.counts()
@@ -388,7 +395,7 @@ class Receive:
         )
         dead = dead or (why is not None and attempts >= self._attempts.most)
         if why is not None and dead:
-            log.error("received message %s is dead: %s", one.id, why)
+            say_dead(log, delivery.name, why, "received message %s is dead: %s", one.id, why, failure=failure)
             delivery = delivery.died(why, now, attempts=max(attempts, 1))
         elif why is not None:
             log.warning("received message %s failed: %s", one.id, why)

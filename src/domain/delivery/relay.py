@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from domain.delivery.attempts import Attempts, Outage
-from domain.delivery.failures import PROCESS_ENDED, reason, together
+from domain.delivery.failures import PROCESS_ENDED, reason, say_dead, together
 from domain.delivery.pace import Pace
 from domain.delivery.queue_watch import QueueWatch
 from domain.delivery.shares import LeasedShares
@@ -200,7 +200,7 @@ class EventRelay:
             elif isinstance(outcome, Rejected):
                 why = reason(outcome)
                 with Handling(delivery.handled):
-                    log.error("event %s is dead: %s", delivery.id, why)
+                    say_dead(log, delivery.name, why, "event %s is dead: %s", delivery.id, why)
                 writes.append(Replace(delivery.died(why, now, attempts=delivery.attempts + 1), delivery.token))
                 if delivery.ordering_key is not None:
                     writes.append(Block(delivery.ordering_key))
@@ -319,7 +319,8 @@ class TaskRelay:
         attempts = task.attempts
         self._counts.count(Step.DEAD if attempts >= self._attempts.most else Step.FAILED, task)
         if attempts >= self._attempts.most:
-            log.error("task %s %s is dead, attempts: %d, because: %s", task.name, task.id, attempts, PROCESS_ENDED)
+            text, why = "task %s %s is dead, attempts: %d, because: %s", PROCESS_ENDED
+            say_dead(log, task.name, why, text, task.name, task.id, attempts, why)
             return task.died(PROCESS_ENDED, now, attempts=attempts)
         delay = self._attempts.delay_after(attempts)
         log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, PROCESS_ENDED)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from domain.delivery.attempts import Attempts, Outage
-from domain.delivery.failures import PROCESS_ENDED, bounded, reason, together
+from domain.delivery.failures import PROCESS_ENDED, bounded, reason, say_dead, together
 from domain.delivery.receive import REACTION_SECONDS, RERUNS_MOST, Reaction
 from domain.delivery.unit_of_work import Recording
 from domain.model.events import Event
@@ -97,7 +97,8 @@ class Retry:
             self._counts.count(Step.POSTPONED, kept)
             verdict = claimed.released(self._clock.now() + timedelta(seconds=delay))
         except Exception as error:
-            verdict = self._verdict(claimed, reason(error), for_good=isinstance(error, Rejected | Unreadable))
+            for_good = isinstance(error, Rejected | Unreadable)
+            verdict = self._verdict(claimed, reason(error), for_good=for_good, failure=None if for_good else error)
         await self._settle(claimed, verdict)
 
     async def _react(self, claimed: Delivery) -> bool:
@@ -129,12 +130,15 @@ class Retry:
             raise Unreadable("nothing in this version reacts to it")
         return event
 
-    def _verdict(self, kept: Delivery, why: str, *, for_good: bool = False) -> Delivery:
+    def _verdict(
+        self, kept: Delivery, why: str, *, for_good: bool = False, failure: Exception | None = None
+    ) -> Delivery:
         now = self._clock.now()
         dead = for_good or kept.attempts >= self._attempts.most
         self._counts.count(Step.DEAD if dead else Step.FAILED, kept)
         if dead:
-            log.error("received message %s is dead, attempts: %d, because: %s", kept.id, kept.attempts, why)
+            text = "received message %s is dead, attempts: %d, because: %s"
+            say_dead(log, kept.name, why, text, kept.id, kept.attempts, why, failure=failure)
             return kept.died(why, now, attempts=kept.attempts)
         log.warning("received message %s failed, attempt %d: %s", kept.id, kept.attempts, why)
         delay = self._attempts.delay_after(kept.attempts)

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from domain.delivery.pace import Pace
+from entrypoints.web.access_log import method_of, route_of
 from entrypoints.web.bodies import BODY_MOST, content_too_large
 from entrypoints.web.edge_options import IN_FLIGHT_MOST, PROBES
 from entrypoints.web.errors import REQUEST_ID, Problem, retry_after
@@ -98,7 +99,7 @@ class Edge:
             except Exception:
                 if status:
                     raise  # the answer is under way: all that is left is to break it off
-                _log.exception("request failed")
+                _log.exception("request failed", method=method_of(scope), path=route_of(inner) or "")
                 problem = Problem("internal-error", "The service met an error that nobody foresaw. It has been logged.")
                 await problem.response(scope)(scope, receive, edge_send)
             finally:
