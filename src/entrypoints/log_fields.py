@@ -44,6 +44,7 @@ ALWAYS: Final = (
     *("@timestamp", "log.level", "message", "ecs.version", "event.duration", "process.pid"),
     *("service.name", "service.version", "service.environment", "service.node.name", "service.node.roles"),
 )
+OF_DATADOG: Final = ("dd.trace_id", "dd.span_id", "dd.service", "dd.env", "dd.version")
 
 _DOTS: Final = re.compile(r"[^\w-]+")
 _process: Final[dict[str, object]] = {"service.name": "crossdock", "process.pid": os.getpid()}
@@ -97,6 +98,20 @@ def elastic(_: object, __: str, event: EventDict) -> EventDict:
         elif value is not None:
             line[_label(name)] = _text(value)
     line.update(_process)
+    return line
+
+
+def datadog(_: object, __: str, line: EventDict) -> EventDict:
+    """Add what Datadog knows traces and services by: the lower 64 bits of ids as numbers, its three tags.
+
+    Source: https://docs.datadoghq.com/tracing/other_telemetry/connect_logs_and_traces/opentelemetry/
+    """
+    for ours, theirs in (("trace.id", "dd.trace_id"), ("span.id", "dd.span_id")):
+        if ours in line:
+            line[theirs] = str(int(line[ours][-16:], 16))
+    for ours, theirs in (("name", "dd.service"), ("environment", "dd.env"), ("version", "dd.version")):
+        if (value := _process.get(f"service.{ours}")) is not None:
+            line[theirs] = value
     return line
 
 

@@ -21,7 +21,7 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
-from entrypoints.log_fields import TAKEN_ALONG, about_what, elastic, identify, now
+from entrypoints.log_fields import TAKEN_ALONG, about_what, datadog, elastic, identify, now
 from entrypoints.log_level import enough, set_level
 from entrypoints.redaction import Hidden, Redact, as_text
 from entrypoints.settings import Settings
@@ -30,7 +30,7 @@ from entrypoints.terminal import printable
 if TYPE_CHECKING:
     from entrypoints.sentry import Sentry
 
-LogFormat = Literal["auto", "console", "json"]
+LogFormat = Literal["auto", "console", "json", "datadog"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 # These lines are the mailbox of a developer, so their addresses stay.
@@ -48,7 +48,7 @@ def configure_logging(
     ``secrets`` are values to mask wherever they turn up in a line. May be called again.
     """
     out = sys.stderr if stream is None else stream
-    as_json = not out.isatty() if format == "auto" else format == "json"
+    as_json = not out.isatty() if format == "auto" else format in {"json", "datadog"}
     colours = out.isatty() and not os.environ.get("NO_COLOR")
     context: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -57,10 +57,11 @@ def configure_logging(
         structlog.stdlib.add_logger_name,
         _report,
     ]
+    in_addition: list[Processor] = [datadog] if format == "datadog" else []
     rendering: list[Processor] = [
         _error,
         Redact(addresses_of=_MAILBOX),
-        *((elastic, _json) if as_json else (_readable, _console(colours=colours))),
+        *((elastic, *in_addition, _json) if as_json else (_readable, _console(colours=colours))),
         Hidden(secrets),
     ]
     _chain[:] = [enough, *context, *rendering]

@@ -863,11 +863,12 @@ class LoggingSettings(Part):
     """How the service speaks about itself."""
 
     format: Annotated[
-        Literal["auto", "console", "json"],
+        Literal["auto", "console", "json", "datadog"],
         Variable(
             "CROSSDOCK_LOG_FORMAT",
-            "auto is console on a terminal, else json; json lines use Elastic Common Schema names",
-            "auto, console, json",
+            "auto is console on a terminal, else json; json lines use Elastic Common Schema names, those of datadog "
+            "have besides what Datadog knows traces and services by",
+            "auto, console, json, datadog",
         ),
     ] = "auto"
     level: Annotated[

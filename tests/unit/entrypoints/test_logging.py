@@ -11,11 +11,12 @@ from uuid import UUID
 import pytest
 import structlog
 
-from entrypoints.log_fields import FIELDS, TEXT_MOST
+from entrypoints.log_fields import FIELDS, TEXT_MOST, identify
 from entrypoints.observability import LogFormat, LogLevel, configure_logging, speak_as
 from entrypoints.redaction import redact_text
 from entrypoints.settings import Settings
 from ports.log_context import Handled, Handling
+from ports.trace_context import following, trace_from
 
 CANARY = "canary-7f3a9c"
 
@@ -303,6 +304,20 @@ def test_a_process_that_lasts_says_its_part_and_tells_warnings_by_its_log(monkey
 
     assert (found["service.node.roles"], found["log.logger"]) == ("relay", "py.warnings")
     assert "an odd thing" in found["message"]
+
+
+def test_datadog_finds_the_trace_by_the_lower_half_of_its_id_and_the_service_by_its_tags() -> None:
+    place = trace_from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    identify(name="shop", version="7.7.7", environment="rehearsal")
+    try:
+        with following(place):
+            found = document(lambda: log().info("something"), format="datadog")
+    finally:
+        identify(name="crossdock", version="0.1.0")
+
+    assert found["trace.id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert (found["dd.trace_id"], found["dd.span_id"]) == ("9532127138774266268", "13235353014750950193")
+    assert [found[f"dd.{tag}"] for tag in ("service", "env", "version")] == ["shop", "rehearsal", "7.7.7"]
 
 
 def test_less_than_the_level_is_not_written() -> None:
