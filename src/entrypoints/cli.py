@@ -153,18 +153,9 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
     with readable_errors():
         settings = load_settings()
     if as_json:
-        document = {
-            line.variable.name: {
-                "value": line.shown,
-                "origin": line.origin,
-                **({} if line.file is None else {"file": str(line.file)}),
-                "default": line.default,
-                "port": line.port,
-                "used": line.used,
-            }
-            for line in settings.lines
-        }
-        typer.echo(json.dumps(document, indent=2))
+        from entrypoints.settings_report import settings_document
+
+        typer.echo(json.dumps(settings_document(settings.lines), indent=2))
         return
     from entrypoints.cli_tables import settings_table, write
 

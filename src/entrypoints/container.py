@@ -27,6 +27,7 @@ from domain.delivery.relay import EventRelay, TaskRelay
 from domain.delivery.retry import Retry
 from domain.delivery.shares import LeasedShares
 from domain.delivery.unit_of_work import Recording
+from domain.delivery.whereabouts import Whereabouts
 from domain.model import tasks
 from domain.model.events import EVENT_TYPES, OrderCreated
 from domain.services.confirm_order import ConfirmOrder
@@ -40,6 +41,7 @@ from domain.services.register_user import RegisterUser
 from domain.services.send_order_confirmation import SendOrderConfirmation
 from domain.services.send_welcome_email import SendWelcomeEmail
 from entrypoints.backlog import Backlog
+from entrypoints.flow_watch import FlowWatch
 from entrypoints.health import HealthCheck
 from entrypoints.metrics import deliveries as metrics_of_deliveries
 from entrypoints.metrics import health as metrics_of_health
@@ -706,6 +708,7 @@ class Container(containers.DeclarativeContainer):
         counts=delivery_counts,
     )
     dead_letters = providers.Singleton(DeadLetters, persistence, clock)
+    whereabouts = providers.Singleton(Whereabouts, persistence, group=consumer_group)
 
     register_user = providers.Singleton(RegisterUser, unit_of_work, clock, ids)
     get_user = providers.Singleton(GetUser, persistence.provided.users)
@@ -718,6 +721,7 @@ class Container(containers.DeclarativeContainer):
     backlog = providers.Singleton(
         Backlog, persistence, event_broker, clock, topics=providers.Object(TOPICS), group=consumer_group
     )
+    flow_watch = providers.Singleton(FlowWatch, persistence.provided.ledger, backlog, clock)
     health = providers.Singleton(HealthCheck, clock)
     metrics = providers.Singleton(_metrics, delivery_counts, backlog.provider, outside_counts, health)
     metrics_export = providers.Singleton(_metrics_export, settings, metrics, process)

@@ -61,6 +61,7 @@ async def serve(
         server.force_exit = server.should_exit
         server.should_exit = True
         app.state.draining = True
+        app.state.live.end()
         late.append(loop.call_later(max(0.0, grace - LATE_SECONDS), lambda: hurrying.append(loop.create_task(hurry()))))
 
     loop = asyncio.get_running_loop()

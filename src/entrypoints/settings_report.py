@@ -1,9 +1,14 @@
-"""The settings as people read them: the file to start from."""
+"""The settings as others read them: the file to start from, and what is in effect."""
 
+from collections.abc import Iterable
 from itertools import groupby
 from textwrap import wrap
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from entrypoints.settings import Settings
+from entrypoints.settings_slots import Line
 
 _TITLES = {
     "persistence": "Persistence",
@@ -40,3 +45,29 @@ def env_example() -> str:
             told = "\n".join(f"# {part}" for part in wrap(meaning, 116, break_on_hyphens=False))
             blocks.append(f"{told}\n#{line.variable.name}={line.default}\n")
     return "\n".join(blocks)
+
+
+class SettingDocument(TypedDict):
+    """A setting in effect; what may be secret is masked. ``file`` is there when it was read from one of its own."""
+
+    value: str
+    origin: str
+    file: NotRequired[str]
+    default: str
+    port: str
+    used: bool
+
+
+def settings_document(lines: Iterable[Line]) -> dict[str, SettingDocument]:
+    """Each setting by its name."""
+    return {
+        line.variable.name: {
+            "value": line.shown,
+            "origin": line.origin,
+            **({} if line.file is None else {"file": str(line.file)}),  # type: ignore[typeddict-item]
+            "default": line.default,
+            "port": line.port,
+            "used": line.used,
+        }
+        for line in lines
+    }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 from domain.model.events import Event
@@ -313,12 +313,47 @@ class Survey:
     lanes: Mapping[str, LaneState]  # by subject; absent: untouched
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """Which of the dead; without anything said, all. A text is found anywhere in what it is compared with, as it is."""
+
+    lane: Lane | None = None
+    name: str = ""
+    subject: str = ""
+    reason: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is looked for in names, subjects and reasons."""
+        return (self.name, self.subject, self.reason)
+
+
+ALL: Final = Sought()
+
+
 @dataclass(frozen=True, slots=True)
 class DeskPage:
     """Dead deliveries, oldest first; ``after`` of the next page is the position of the last, when there are more."""
 
     items: Sequence[Delivery]
     next_after: int | None
+
+
+SUBJECT_AMONG: Final = 100_000  # deliveries that are not done, the newest, among which those of a subject are found
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What moves, over all processes.
+
+    ``sent_since`` is when the first of the events was sent that a broker holds and our group has not handled; None:
+    there is none. ``recorded`` grows by one with each delivery, now and then by more; ``handled`` are messages that
+    groups have taken charge of.
+    """
+
+    sent_since: datetime | None
+    recorded: int
+    handled: int
 
 
 class Ledger(ABC):
@@ -353,8 +388,23 @@ class Ledger(ABC):
         """One delivery in any state, or None."""
 
     @abstractmethod
-    async def dead(self, *, after: int, limit: int) -> DeskPage:
+    async def dead(self, *, after: int, limit: int, sought: Sought = ALL) -> DeskPage:
         """Those that wait for a person."""
+
+    @abstractmethod
+    async def count_dead(self, sought: Sought) -> int:
+        """How many wait for a person."""
+
+    @abstractmethod
+    async def of_subject(self, subject: str, *, limit: int) -> Sequence[Delivery]:
+        """What is not done about a subject, of every lane, state and group, oldest first.
+
+        Looked for among the newest `SUBJECT_AMONG` deliveries that are not done.
+        """
+
+    @abstractmethod
+    async def flow(self, *, handled_since: datetime) -> Flow:
+        """What moves; ``handled`` counts from this time on."""
 
     @abstractmethod
     async def counts(self) -> Mapping[tuple[Lane, State], int]:

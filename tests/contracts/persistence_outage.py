@@ -14,7 +14,7 @@ import pytest
 from domain.model.user import Owner, User
 from ports.deliveries import Lane
 from ports.errors import Unavailable, Unknown
-from ports.persistence import AddUser, Persistence, Record
+from ports.persistence import AddUser, Persistence, Record, Sought
 from tests.builders import NOON, a_delivery, a_user, an_id
 from tests.contracts.persistence import PersistenceCases, commit, recorded, stored
 
@@ -33,6 +33,9 @@ READS: dict[str, Call] = {
     "handed over": lambda store: store.ledger.handed_over(),
     "desk": lambda store: store.ledger.dead(after=0, limit=1),
     "counts": lambda store: store.ledger.counts(),
+    "dead of a kind": lambda store: store.ledger.count_dead(Sought(reason="no such mailbox")),
+    "deliveries of a subject": lambda store: store.ledger.of_subject("s", limit=1),
+    "flow": lambda store: store.ledger.flow(handled_since=NOON),
     "survey": lambda store: store.ledger.survey("g", "t", [("s", "shop", "m-1")]),
     "in hand": lambda store: store.ledger.in_hand("g", "t", 0),
     "forget": lambda store: store.ledger.forget(before=NOON, limit=1),

@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain, count, islice
-from operator import itemgetter
+from itertools import chain, islice
+from operator import contains, itemgetter
 from types import MappingProxyType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -25,6 +25,8 @@ from ports.clock import Clock
 from ports.deliveries import Delivery, Lane, State
 from ports.errors import Conflict, Precondition, Unavailable
 from ports.persistence import (
+    ALL,
+    SUBJECT_AMONG,
     AddOrder,
     AddUser,
     Advance,
@@ -32,6 +34,7 @@ from ports.persistence import (
     Answers,
     Block,
     DeskPage,
+    Flow,
     HoldLease,
     KeepAnswer,
     LaneState,
@@ -45,6 +48,7 @@ from ports.persistence import (
     Remove,
     Replace,
     SaveOrder,
+    Sought,
     Survey,
     TakeInHand,
     Traffic,
@@ -242,7 +246,7 @@ class _Deliveries:
         self.handed_over = 0  # tasks that a queue was given and nobody has claimed
         self._rows: dict[int, Delivery] = {}  # by position
         self._position_of: dict[str, int] = {}
-        self._positions = count(1)
+        self.recorded = 0
         self._lines: defaultdict[str | int, list[int]] = defaultdict(list)
         self._heads: defaultdict[tuple[Lane, str], list[tuple[datetime, int]]] = defaultdict(list)  # lane, group
         self._ready_events: defaultdict[int, list[int]] = defaultdict(list)  # by partition
@@ -283,11 +287,28 @@ class _Deliveries:
             since[Lane.EVENT] = self._rows[min(events)].due_at
         return since
 
-    def dead(self, after: int, limit: int) -> DeskPage:
+    def dead(self, after: int, limit: int, sought: Sought) -> DeskPage:
         start = bisect_left(self._dead, after + 1)
-        items = self._at(self._dead[start : start + limit])
-        there_are_more = start + limit < len(self._dead)
-        return DeskPage(items, items[-1].position if items and there_are_more else None)
+        found = list(islice(self._sought(self._dead[start:], sought), limit + 1))
+        items = found[:limit]
+        return DeskPage(items, items[-1].position if items and len(found) > limit else None)
+
+    def count_dead(self, sought: Sought) -> int:
+        return sum(1 for _ in self._sought(self._dead, sought))
+
+    def _sought(self, positions: Iterable[int], sought: Sought) -> Iterator[Delivery]:
+        for row in self._at(positions):
+            given = (row.name, row.subject or "", row.reason or "")
+            if sought.lane in {None, row.lane} and all(map(contains, given, sought.texts)):
+                yield row
+
+    def of_subject(self, subject: str, limit: int) -> list[Delivery]:
+        newest = sorted(self._rows)[-SUBJECT_AMONG:]
+        return list(islice((row for row in self._at(newest) if row.subject == subject), limit))
+
+    def sent_since(self) -> datetime | None:
+        """When the first of what was sent was."""
+        return min((sent[0][0] for sent in self._sent.values() if sent), default=None)
 
     def is_occupied(self, group: str, topic: str, subject: str) -> bool:
         """Whether received messages of this lane are kept and not given up."""
@@ -303,7 +324,8 @@ class _Deliveries:
         state = delivery.state
         if state is State.READY and delivery.ordering_key in self._dead_in_line:
             state = State.BLOCKED
-        self._put(replace(_frozen(delivery), state=state, position=next(self._positions)))
+        self.recorded += 1
+        self._put(replace(_frozen(delivery), state=state, position=self.recorded))
 
     def replace(self, delivery: Delivery) -> None:
         if row := self.get(delivery.id):
@@ -484,8 +506,19 @@ class _Ledger(Ledger):
     async def get(self, id: str) -> Delivery | None:
         return self._store.opened().deliveries.get(id)
 
-    async def dead(self, *, after: int, limit: int) -> DeskPage:
-        return self._store.opened().deliveries.dead(after, limit)
+    async def dead(self, *, after: int, limit: int, sought: Sought = ALL) -> DeskPage:
+        return self._store.opened().deliveries.dead(after, limit, sought)
+
+    async def count_dead(self, sought: Sought) -> int:
+        return self._store.opened().deliveries.count_dead(sought)
+
+    async def of_subject(self, subject: str, *, limit: int) -> Sequence[Delivery]:
+        return self._store.opened().deliveries.of_subject(subject, limit)
+
+    async def flow(self, *, handled_since: datetime) -> Flow:
+        store = self._store.opened()
+        handled = len(store.inbox_by_age) - bisect_left(store.inbox_by_age, handled_since, key=itemgetter(0))
+        return Flow(store.deliveries.sent_since(), store.deliveries.recorded, handled)
 
     async def counts(self) -> Mapping[tuple[Lane, State], int]:
         return dict(self._store.opened().deliveries.counts)

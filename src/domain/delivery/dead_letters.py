@@ -8,7 +8,7 @@ from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane, State
 from ports.errors import Conflict
-from ports.persistence import Advance, DeskPage, LaneState, Persistence, Replace, Unblock, Write
+from ports.persistence import ALL, Advance, DeskPage, LaneState, Persistence, Replace, Sought, Unblock, Write
 
 
 class DeadLetterNotFound(Exception):
@@ -30,9 +30,13 @@ class DeadLetters:
         self._clock = clock
         self.listeners: list[Listener] = []
 
-    async def page(self, *, after: int = 0, limit: int = 100) -> DeskPage:
+    async def page(self, *, after: int = 0, limit: int = 100, sought: Sought = ALL) -> DeskPage:
         """Dead deliveries, oldest first, after the position ``after``."""
-        return await self._persistence.ledger.dead(after=after, limit=limit)
+        return await self._persistence.ledger.dead(after=after, limit=limit, sought=sought)
+
+    async def count(self, sought: Sought = ALL) -> int:
+        """How many there are."""
+        return await self._persistence.ledger.count_dead(sought)
 
     async def get(self, id: str) -> Delivery:
         """One delivery with its body and story, also when it was discarded; `DeadLetterNotFound`."""

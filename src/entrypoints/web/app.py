@@ -14,6 +14,7 @@ from entrypoints.web import (
     health,
     metrics,
     operator,
+    operator_live,
     operator_page,
     orders,
     pages,
@@ -31,6 +32,7 @@ from entrypoints.web.metrics import RequestMetrics
 from entrypoints.web.middleware import Edge
 from entrypoints.web.openapi import describe
 from entrypoints.web.openapi_headers import HEADERS
+from entrypoints.web.operator import Chosen
 from entrypoints.web.operator_access import OperatorAccess
 from entrypoints.web.orders import NewOrder
 from entrypoints.web.rate_limits import RateLimits
@@ -50,6 +52,7 @@ _ROUTERS = (
     health.router,
     metrics.router,
     operator.router,
+    operator_live.router,
     operator_page.router,
     docs.router,
     asyncapi.router,
@@ -100,6 +103,7 @@ def create_app(
     if operator_token is None and identity.wants_tokens:
         operator_token = secrets.token_urlsafe(32)  # nobody's: the way in is a token of the scope
     app.state.operator_access = None if operator_token is None else OperatorAccess(operator_token)
+    app.state.live = operator_live.live_of(container)
     app.state.keys_in_use = KeysInUse()
     request_metrics = RequestMetrics(container.pace())
     container.metrics().sources.append(request_metrics.families)
@@ -109,7 +113,7 @@ def create_app(
     install_error_handlers(app)
     describe(
         app,
-        bodies=[NewUser, NewOrder],
+        bodies=[NewUser, NewOrder, Chosen],
         protection=protection(app.routes) if identity.wants_tokens else None,
     )
     # From the inside to the outside.

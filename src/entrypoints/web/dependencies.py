@@ -11,15 +11,19 @@ from fastapi import BackgroundTasks, Depends, Request
 
 from domain.delivery.dead_letters import DeadLetters as DeadLettersDesk
 from domain.delivery.pace import Pace
+from domain.delivery.whereabouts import Whereabouts as WhereaboutsService
 from domain.services.create_order import CreateOrder as CreateOrderService
 from domain.services.get_order import GetOrder as GetOrderService
 from domain.services.get_user import GetUser as GetUserService
 from domain.services.get_weather import GetWeather as GetWeatherService
 from domain.services.list_orders import ListOrders as ListOrdersService
 from domain.services.register_user import RegisterUser as RegisterUserService
+from entrypoints.flow_watch import FlowWatch
 from entrypoints.metrics.registry import Metrics
+from entrypoints.settings import Settings
 from ports.clock import Clock as ClockPort
 from ports.identity import Identity
+from ports.outside import OutsideCounts
 from ports.persistence import Persistence as PersistencePort
 from ports.task_queue import TaskQueue
 
@@ -53,6 +57,11 @@ class Container(Protocol):
     def persistence(self) -> PersistencePort: ...
     def task_queue(self) -> TaskQueue: ...
     def dead_letters(self) -> DeadLettersDesk: ...
+    def whereabouts(self) -> WhereaboutsService: ...
+    def flow_watch(self) -> FlowWatch: ...
+    def settings(self) -> Settings: ...
+    def process(self) -> str: ...
+    def outside_counts(self) -> OutsideCounts: ...
     def clock(self) -> ClockPort: ...
     def pace(self) -> Pace: ...
     def health(self) -> HealthCheck: ...
@@ -63,6 +72,10 @@ class Container(Protocol):
 def container_of(request: Request) -> Container:
     """The container of the app that serves this request."""
     return cast("Container", request.app.state.container)
+
+
+async def _container(request: Request) -> Container:
+    return container_of(request)
 
 
 async def _register_user(request: Request) -> RegisterUserService:
@@ -97,6 +110,10 @@ async def _dead_letters(request: Request) -> DeadLettersDesk:
     return container_of(request).dead_letters()
 
 
+async def _whereabouts(request: Request) -> WhereaboutsService:
+    return container_of(request).whereabouts()
+
+
 async def _clock(request: Request) -> ClockPort:
     return container_of(request).clock()
 
@@ -117,6 +134,8 @@ ListOrders = Annotated[ListOrdersService, Depends(_list_orders)]
 GetWeather = Annotated[GetWeatherService, Depends(_get_weather)]
 Persistence = Annotated[PersistencePort, Depends(_persistence)]
 DeadLetters = Annotated[DeadLettersDesk, Depends(_dead_letters)]
+Whereabouts = Annotated[WhereaboutsService, Depends(_whereabouts)]
+Parts = Annotated[Container, Depends(_container)]
 Clock = Annotated[ClockPort, Depends(_clock)]
 HealthOf = Annotated[HealthCheck, Depends(_health)]
 MetricsOf = Annotated[Metrics, Depends(_metrics)]

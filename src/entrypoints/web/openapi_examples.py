@@ -32,13 +32,32 @@ _DEAD_LETTER = {
     "first_failed_at": _AT,
     "last_failed_at": _AT,
 }
+_FLOW = {"recorded_rate": 12.5, "handled_rate": 4.1, "done_rate": 12.5, "backlog": 0, "waits": {"task": {"ready": 0.2}}}
+_PORT = {
+    "port": "event_broker",
+    "adapter": "kafka",
+    "choices": ["memory", "kafka", "rabbitmq"],
+    "check": "event_broker",
+}
+_SETTING = {"value": "kafka", "origin": "environment", "default": "memory", "port": "event_broker", "used": True}
+_OUTSIDE = {"breaker": "closed", "quota_left": 58}
+_STEP = {
+    "what": "perform",
+    "name": "send_order_confirmation",
+    "progress": "dead",
+    "at": _AT,
+    "detail": "no such mailbox",
+    "id": _TASK_ID,
+}
 _COUNTS = {"ready": 0, "sent": 0, "blocked": 0, "dead": 1, "discarded": 0}
 
 # By the name of the schema.
 EXAMPLES: dict[str, Any] = {
     "CheckDocument": _CHECK,
     "DeadLetterDocument": _DEAD_LETTER,
-    "DeadLetterPageDocument": {"items": [_DEAD_LETTER], "next_cursor": None},
+    "Chosen": {"ids": [_TASK_ID]},
+    "DeadLetterPageDocument": {"items": [_DEAD_LETTER], "total": 1, "next_cursor": None},
+    "FlowDocument": _FLOW,
     "HappeningDocument": _HAPPENING,
     "LifeDocument": {"status": "alive"},
     "LineDocument": _LINE,
@@ -46,13 +65,24 @@ EXAMPLES: dict[str, Any] = {
     "OrderDocument": _ORDER,
     "OrderPageDocument": {"items": [_ORDER], "next_cursor": "bwGTe16PeyGaTl0vaxwOhwAAAAA"},
     "OutcomeDocument": {"id": _TASK_ID, "outcome": "replayed"},
+    "OutcomesDocument": {"items": [{"id": _TASK_ID, "outcome": "replayed"}]},
+    "OutsideDocument": _OUTSIDE,
+    "PortDocument": _PORT,
     "ReadinessDocument": {"status": "ready", "checks": {"storage": _CHECK}},
+    "SettingDocument": _SETTING,
+    "SettingsDocument": {"settings": {"CROSSDOCK_EVENT_BROKER": _SETTING}},
     "StatusDocument": {
         "version": "0.1.0",
         "status": "ready",
+        "process": "host-1:4711:9f86d081",
+        "at": _AT,
         "checks": {"storage": _CHECK},
         "deliveries": {"event": _COUNTS, "task": _COUNTS, "received": _COUNTS},
+        "flow": _FLOW,
+        "ports": [_PORT],
+        "outside": {"open_meteo": _OUTSIDE},
     },
+    "StepDocument": _STEP,
     "UserDocument": _USER,
     "WeatherDocument": {
         "city": "Reykjavík",
@@ -68,6 +98,7 @@ EXAMPLES: dict[str, Any] = {
         "retrieved_at": _AT,
         "stale": False,
     },
+    "WayDocument": {"subject": _ORDER_ID, "kind": "order", "steps": [_STEP], "more": False},
     "WholeDeadLetterDocument": {
         **_DEAD_LETTER,
         "state": "dead",
@@ -78,6 +109,7 @@ EXAMPLES: dict[str, Any] = {
         "body_encoding": "utf-8",
         "recorded_at": _AT,
         "story": [_HAPPENING],
+        "trace_id": None,
     },
 }
 

@@ -1,38 +1,79 @@
 """The operator's API: the desk of what could not be delivered, and how everything is."""
 
+import asyncio
 import base64
-from importlib.metadata import version
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from domain.delivery.dead_letters import DeadLetterNotFound
+from domain.delivery.whereabouts import Progress, Way
 from domain.model.times import to_rfc3339
+from entrypoints.settings_report import SettingDocument, settings_document
+from entrypoints.web.bodies import read_json
 from entrypoints.web.cursors import CURSOR_MOST, position_cursor, position_of
-from entrypoints.web.dependencies import DeadLetters, HealthOf, Persistence
-from entrypoints.web.fields import Instant, Limit, to_json
-from entrypoints.web.health import CheckDocument
-from entrypoints.web.openapi import Page, answered, link, problems
+from entrypoints.web.dependencies import DeadLetters, Parts, Whereabouts
+from entrypoints.web.fields import STRICT, Instant, Limit, to_json
+from entrypoints.web.openapi import Page, answered, link, problems, request_body
 from entrypoints.web.operator_access import as_operator
+from entrypoints.web.operator_status import StatusDocument, whole_status
 from entrypoints.web.reading import refuse_doubled
 from ports.deliveries import Delivery, Lane, State
+from ports.persistence import Sought
+
+TEXT_MOST = 500  # characters that are looked for
+ID_MOST = 1000
+CHOSEN_MOST = 100  # at once: they are done one after the other while the caller waits
 
 router = APIRouter(prefix="/operator/api", tags=["operator"], dependencies=[Depends(as_operator)])
 
 
+def _contained(what: str) -> Any:
+    return Field(max_length=TEXT_MOST, description=f"Only those whose {what} has this in it, as written.")
+
+
 class DeskQuery(BaseModel):
-    """Which page of the desk."""
+    """Which of what waits, and which page of it."""
 
     model_config = ConfigDict(extra="forbid")
 
+    lane: Annotated[Lane | None, Field(description="Only those of this lane.")] = None
+    name: Annotated[str, _contained("name")] = ""
+    subject: Annotated[str, _contained("subject")] = ""
+    reason: Annotated[str, _contained("reason")] = ""
     limit: Limit = 20
     cursor: Annotated[str | None, Field(max_length=CURSOR_MOST, description="`next_cursor` of the page before.")] = None
+
+    @property
+    def sought(self) -> Sought:
+        """What is looked for."""
+        return Sought(lane=self.lane, name=self.name, subject=self.subject, reason=self.reason)
 
     @property
     def after(self) -> int:
         """The position that the page starts after."""
         return 0 if self.cursor is None else position_of(self.cursor)
+
+
+class Chosen(BaseModel):
+    """Some of what waits."""
+
+    model_config = STRICT
+
+    ids: Annotated[list[Annotated[str, Field(max_length=ID_MOST)]], Field(min_length=1, max_length=CHOSEN_MOST)]
+
+
+class WayQuery(BaseModel):
+    """About what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject: Annotated[
+        str, Field(min_length=1, max_length=TEXT_MOST, description="The id of an order or a user, or any subject.")
+    ]
 
 
 class DeadLetterDocument(TypedDict):
@@ -49,9 +90,10 @@ class DeadLetterDocument(TypedDict):
 
 
 class DeadLetterPageDocument(Page):
-    """What waits, oldest first."""
+    """What waits, oldest first; `total` is how many there are on all pages."""
 
     items: list[DeadLetterDocument]
+    total: int
 
 
 class HappeningDocument(TypedDict):
@@ -83,13 +125,39 @@ class OutcomeDocument(TypedDict):
     outcome: Annotated[str, Field(examples=["replayed"])]
 
 
-class StatusDocument(TypedDict):
-    """How everything is; `deliveries` are counts by lane and state."""
+class OutcomesDocument(TypedDict):
+    """What became of each; `not-found`: it did not wait any more."""
 
-    version: str
-    status: str
-    checks: dict[str, CheckDocument]
-    deliveries: dict[Lane, dict[State, int]]
+    items: list[OutcomeDocument]
+
+
+class StepDocument(TypedDict):
+    """One step on the way; `at` is when it was done, or since when it is so, null where nobody knows.
+
+    `id` is that of the row that tells so.
+    """
+
+    what: Annotated[str, Field(examples=["publish"])]
+    name: str
+    progress: Progress
+    at: Instant | None
+    detail: str
+    id: str | None
+
+
+class WayDocument(TypedDict):
+    """How far something has come; no steps: nothing is known of it."""
+
+    subject: str
+    kind: Annotated[str, Field(examples=["order"])]
+    steps: list[StepDocument]
+    more: bool
+
+
+class SettingsDocument(TypedDict):
+    """Settings by their names."""
+
+    settings: dict[str, SettingDocument]
 
 
 def dead_letter_document(delivery: Delivery) -> DeadLetterDocument:
@@ -123,6 +191,26 @@ def whole_dead_letter_document(delivery: Delivery) -> WholeDeadLetterDocument:
     }
 
 
+def way_document(way: Way) -> WayDocument:
+    """How far something has come."""
+    return {
+        "subject": way.subject,
+        "kind": way.kind,
+        "steps": [
+            {
+                "what": step.what,
+                "name": step.name,
+                "progress": step.progress,
+                "at": None if step.at is None else to_rfc3339(step.at),
+                "detail": step.detail,
+                "id": None if step.delivery is None else step.delivery.id,
+            }
+            for step in way.steps
+        ],
+        "more": way.more,
+    }
+
+
 def body_text(body: bytes) -> tuple[str, str]:
     """A body as something to read, and how it was written down."""
     try:
@@ -151,12 +239,52 @@ def body_text(body: bytes) -> tuple[str, str]:
 async def list_dead_letters(request: Request, query: Annotated[DeskQuery, Query()], desk: DeadLetters) -> Response:
     """What waits for a person, oldest first."""
     refuse_doubled(request)
-    page = await desk.page(after=query.after, limit=query.limit)
+    page, total = await asyncio.gather(
+        desk.page(after=query.after, limit=query.limit, sought=query.sought), desk.count(query.sought)
+    )
     document: DeadLetterPageDocument = {
         "items": [dead_letter_document(delivery) for delivery in page.items],
+        "total": total,
         "next_cursor": None if page.next_after is None else position_cursor(page.next_after),
     }
     return Response(to_json(document), media_type="application/json")
+
+
+@router.post(
+    "/dead-letters/replay",
+    operation_id="replayDeadLetters",
+    response_model=OutcomesDocument,
+    responses=problems("invalid-token", "cross-site-request", "storage-unavailable", body=True),
+    openapi_extra=request_body(Chosen),
+)
+async def replay_dead_letters(request: Request, desk: DeadLetters) -> Response:
+    """Try several again, one after the other; those that do not wait any more are passed over."""
+    return await _each(request, desk.replay, "replayed")
+
+
+@router.post(
+    "/dead-letters/discard",
+    operation_id="discardDeadLetters",
+    response_model=OutcomesDocument,
+    responses=problems("invalid-token", "cross-site-request", "storage-unavailable", body=True),
+    openapi_extra=request_body(Chosen),
+)
+async def discard_dead_letters(request: Request, desk: DeadLetters) -> Response:
+    """Give several up, one after the other; those that do not wait any more are passed over."""
+    return await _each(request, desk.discard, "discarded")
+
+
+async def _each(request: Request, change: Callable[[str], Awaitable[None]], outcome: str) -> Response:
+    chosen = await read_json(request, Chosen)
+    items: list[OutcomeDocument] = []
+    for id_ in dict.fromkeys(chosen.ids):
+        try:
+            await change(id_)
+        except DeadLetterNotFound:
+            items.append({"id": id_, "outcome": "not-found"})
+        else:
+            items.append({"id": id_, "outcome": outcome})
+    return Response(to_json({"items": items}), media_type="application/json")
 
 
 # Ids of deliveries are our own text, and may hold a slash: hence :path.
@@ -201,14 +329,30 @@ async def discard_dead_letter(id: str, desk: DeadLetters) -> Response:
     response_model=StatusDocument,
     responses=problems("invalid-token", "storage-unavailable"),
 )
-async def get_status(health_check: HealthOf, persistence: Persistence) -> Response:
+async def get_status(parts: Parts) -> Response:
     """How everything is, and how much is still to be delivered."""
-    health = await health_check.check()
-    counts = await persistence.ledger.counts()
-    document = {
-        "version": version("crossdock"),
-        "status": health.status,
-        "checks": {name: dict(check) for name, check in health.checks.items()},
-        "deliveries": {lane: {state: counts.get((lane, state), 0) for state in State} for lane in Lane},
-    }
+    return Response(to_json(await whole_status(parts)), media_type="application/json")
+
+
+@router.get(
+    "/timeline",
+    operation_id="getTimeline",
+    response_model=WayDocument,
+    responses=problems("invalid-token", "invalid-request", "storage-unavailable"),
+)
+async def get_timeline(request: Request, query: Annotated[WayQuery, Query()], whereabouts: Whereabouts) -> Response:
+    """Where an order, a user or another subject is, from what the database knows."""
+    refuse_doubled(request)
+    return Response(to_json(way_document(await whereabouts(query.subject))), media_type="application/json")
+
+
+@router.get(
+    "/settings",
+    operation_id="getSettings",
+    response_model=SettingsDocument,
+    responses=problems("invalid-token"),
+)
+async def get_settings(parts: Parts) -> Response:
+    """The settings in effect in the process that answers, and where each comes from; secrets are masked."""
+    document: SettingsDocument = {"settings": settings_document(parts.settings().lines)}
     return Response(to_json(document), media_type="application/json")

@@ -1,5 +1,7 @@
 """Pages for people: plain HTML that loads nothing from elsewhere and runs nothing inline."""
 
+from functools import cache
+from hashlib import blake2b
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +25,8 @@ _SWAGGER_UI = Path(str(files("fastapi_standalone_docs"))) / "static" / "swagger"
 # The only files that are served; a name is looked up here and never joined to a path.
 _FILES = {
     "pages.css": (_OURS / "pages.css", "text/css"),
+    "operator.css": (_OURS / "operator.css", "text/css"),
+    "operator.js": (_OURS / "operator.js", "text/javascript"),
     "docs.js": (_OURS / "docs.js", "text/javascript"),
     "signed-in.js": (_OURS / "signed-in.js", "text/javascript"),
     "swagger-ui.css": (_SWAGGER_UI / "swagger-ui.css", "text/css"),
@@ -30,8 +34,26 @@ _FILES = {
 }
 
 
-def page(title: str, body: str, *, status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
-    """A whole page around ``body``, which is HTML already: every value in it has been escaped."""
+@cache
+def static_address(name: str) -> str:
+    """Where a file of ours is; another address when it is another, so that a browser keeps no old one."""
+    return f"/static/{name}?v={blake2b(_FILES[name][0].read_bytes(), digest_size=6).hexdigest()}"
+
+
+def page(
+    title: str,
+    body: str,
+    *,
+    before: str = "",
+    after: str = "",
+    style: str = "pages.css",
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> HTMLResponse:
+    """A whole page around ``body``, which is HTML already: every value in it has been escaped.
+
+    ``before`` and ``after`` stand outside of what is the content.
+    """
     document = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -39,13 +61,13 @@ def page(title: str, body: str, *, status: int = 200, headers: dict[str, str] | 
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)} · Crossdock</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/static/pages.css">
+<link rel="stylesheet" href="{static_address(style)}">
 </head>
 <body>
-<main>
+{before}<main id="main">
 {body}
 </main>
-</body>
+{after}</body>
 </html>
 """
     # Under no-referrer a browser would send the forms of a page with "Origin: null", which is no origin of ours.

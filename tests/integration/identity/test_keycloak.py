@@ -12,6 +12,7 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.identity.oidc.identity import OidcIdentity
 from entrypoints.testing import crossdock
+from tests.browser import chromium
 from tests.contracts.identity import IdentityContract
 from tests.foreign import run_node
 from tests.integration.crashes.service import Service
@@ -20,8 +21,6 @@ from tests.integration.identity.parts import identity_of
 from tests.integration.identity.realms import AUDIENCE, KeycloakRealm
 from tests.services import private
 from tools.services.keycloak import Keycloak
-from tools.services.packages import install, may_install
-from tools.services.programs import program
 
 
 @pytest.fixture(scope="module")
@@ -178,16 +177,6 @@ async def test_people_sign_in_from_the_docs_page_with_a_browser(realm: KeycloakR
     assert seen["before"] == [service.url]
     assert seen["complaints"] == []
     assert (seen["status"], seen["body"]) == (200, {"items": [], "next_cursor": None})
-
-
-def chromium() -> Path:
-    """The browser of the system, installed where that is allowed."""
-    if program("chromium") is None and may_install():
-        install(["chromium"])
-    found = program("chromium")
-    if found is None:
-        pytest.skip("chromium is not installed: apt install chromium (INSTALL=1 or CI=true does it)")
-    return found
 
 
 def _system_time(container: object) -> None:

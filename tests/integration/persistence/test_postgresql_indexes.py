@@ -16,6 +16,7 @@ from adapters.persistence.sql.postgresql_group import Group
 from adapters.persistence.sql.readers import Read
 from domain.model.user import Owner
 from ports.persistence import (
+    SUBJECT_AMONG,
     AddOrder,
     AddUser,
     Advance,
@@ -75,6 +76,13 @@ EVERY: dict[str, Any] = {
     "number": 1,
     "low": "relay/",
     "high": "relay0",
+    "only_lane": "task",
+    "in_name": "",
+    "in_subject": "",
+    "in_reason": "no such mailbox",
+    "about": "s",
+    "newest": SUBJECT_AMONG,
+    "handled_since": 1,
 }
 WANTED = {
     Read.USERS: {"pk_users"},
@@ -89,6 +97,9 @@ WANTED = {
     Read.HANDED_OVER: {"ix_deliveries_handed_over"},
     Read.DELIVERIES: {"uq_deliveries_id"},
     Read.DEAD: {"ix_deliveries_stuck"},
+    Read.COUNT_DEAD: {"ix_deliveries_stuck"},
+    Read.OF_SUBJECT: {"pk_deliveries"},
+    Read.FLOW: {"ix_deliveries_sent", "ix_inbox_seen_at"},
     Read.COUNTS: {
         "ix_deliveries_ready_events",
         "ix_deliveries_due",

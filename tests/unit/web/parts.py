@@ -10,6 +10,7 @@ from adapters.persistence.memory import MemoryPersistence
 from domain.delivery.dead_letters import DeadLetters
 from domain.delivery.pace import Pace
 from domain.delivery.unit_of_work import Recording
+from domain.delivery.whereabouts import Whereabouts
 from domain.model.weather import City, Weather
 from domain.services.create_order import CreateOrder
 from domain.services.get_order import GetOrder
@@ -19,11 +20,13 @@ from domain.services.list_orders import ListOrders
 from domain.services.ownership import Ownership
 from domain.services.register_user import RegisterUser
 from entrypoints.backlog import Backlog
+from entrypoints.flow_watch import FlowWatch
 from entrypoints.health import Health
 from entrypoints.metrics import deliveries, outside
 from entrypoints.metrics.health import checks
 from entrypoints.metrics.process import process
 from entrypoints.metrics.registry import Metrics
+from entrypoints.settings import Settings
 from ports.deliveries import Delivery
 from ports.event_broker import Outcome
 from ports.identity import Identity
@@ -127,9 +130,11 @@ class Parts:
                 retrieved_at=self.time.now(),
             )
         )
+        self.chosen = Settings.load({"DATABASE_URL": "postgresql://ann:hunter2@db/crossdock"}, None)
         self.recording = Recording(self.store, self.time, partitions=12, performs_as=None)
         broker = MemoryEventBroker(self.ids, partitions=12)
         backlog = Backlog(self.store, broker, self.time, topics=["order_events"], group="crossdock")
+        self.flow = FlowWatch(self.store.ledger, backlog, self.time)
         self.told = Metrics(
             lambda: deliveries.counted(self.recording.counts),
             lambda: deliveries.waiting(backlog),
@@ -164,6 +169,21 @@ class Parts:
 
     def dead_letters(self) -> DeadLetters:
         return DeadLetters(self.store, self.time)
+
+    def whereabouts(self) -> Whereabouts:
+        return Whereabouts(self.store, group="crossdock")
+
+    def flow_watch(self) -> FlowWatch:
+        return self.flow
+
+    def settings(self) -> Settings:
+        return self.chosen
+
+    def process(self) -> str:
+        return "host-1:4711"
+
+    def outside_counts(self) -> OutsideCounts:
+        return self.outside
 
     def pace(self) -> Pace:
         return self._pace

@@ -25,6 +25,10 @@ OPERATIONS = {
     "getDeadLetter",
     "replayDeadLetter",
     "discardDeadLetter",
+    "replayDeadLetters",
+    "discardDeadLetters",
+    "getTimeline",
+    "getSettings",
     "getStatus",
 }
 

@@ -15,6 +15,7 @@ from adapters.event_broker.rabbitmq.wire import PREFIX
 from domain.model.events import EVENT_TYPES
 from entrypoints.asyncapi import EXAMPLES, data_schema, describe_events
 from entrypoints.web.asyncapi import event_page
+from entrypoints.web.pages import static_address
 from ports.message import read_event, write_event
 
 ROOT = Path(__file__).parents[3]
@@ -94,7 +95,7 @@ async def test_the_page_tells_all_of_it_and_loads_nothing_from_elsewhere(client:
     assert "<script" not in page.text
     assert re.findall(r'(?:src|href)="([^"]+)"', page.text) == [
         "data:,",
-        "/static/pages.css",
+        static_address("pages.css"),
         "/asyncapi.json",
         "/docs",
     ]

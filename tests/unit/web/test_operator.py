@@ -4,10 +4,13 @@ from uuid import UUID
 import httpx
 import pytest
 
+from entrypoints.settings import Settings
 from entrypoints.web.app import create_app
 from entrypoints.web.cursors import order_cursor
 from entrypoints.web.operator_access import COOKIE, OperatorAccess
 from ports.deliveries import Delivery, State
+from ports.errors import Unavailable
+from ports.outside import BreakerState
 from ports.persistence import Record
 from tests.builders import NOON, a_delivery, a_task
 from tests.unit.web.parts import Parts
@@ -20,6 +23,11 @@ PATHS = [
     ("POST", f"{API}/dead-letters/17/replay"),
     ("POST", f"{API}/dead-letters/17/discard"),
     ("GET", f"{API}/status"),
+    ("POST", f"{API}/dead-letters/replay"),
+    ("POST", f"{API}/dead-letters/discard"),
+    ("GET", f"{API}/timeline?subject=17"),
+    ("GET", f"{API}/settings"),
+    ("GET", "/operator/live"),
     ("POST", "/operator/dead-letters/17/replay"),
     ("POST", "/operator/dead-letters/17/discard"),
 ]
@@ -193,6 +201,7 @@ async def test_the_desk_lists_what_is_dead_oldest_first_page_by_page(client: htt
                 "last_failed_at": "2026-11-23T12:00:00.123456Z",
             }
         ],
+        "total": 3,
         "next_cursor": None,
     }
 
@@ -204,7 +213,9 @@ async def test_the_desk_lists_what_is_dead_oldest_first_page_by_page(client: htt
         ("limit=101", "/limit"),
         ("cursor=17", "/cursor"),
         (f"cursor={order_cursor(UUID('01a206f9-b14e-73c3-9267-e8f5a3c31663'))}", "/cursor"),
-        ("lane=task", "/lane"),
+        ("lane=road", "/lane"),
+        ("place=task", "/place"),
+        (f"reason={'x' * 501}", "/reason"),
     ],
 )
 async def test_a_query_of_the_desk_keeps_to_its_limits(client: httpx.AsyncClient, query: str, pointer: str) -> None:
@@ -277,94 +288,161 @@ async def test_the_status_tells_how_everything_is(client: httpx.AsyncClient, par
 
     assert status["status"] == "ready"
     assert status["checks"] == parts.well_being.health.checks
+    assert status["process"] == "host-1:4711"
     assert status["deliveries"]["task"] == {"ready": 1, "sent": 0, "blocked": 0, "dead": 0, "discarded": 0}
     assert set(status["deliveries"]) == {"event", "task", "received"}
 
 
-# --- the page ---------------------------------------------------------------------------------------------------------
+async def test_the_status_names_each_port_with_what_fills_it_and_what_else_could(client: httpx.AsyncClient) -> None:
+    status = (await client.get(f"{API}/status", headers=BEARER)).json()
+
+    ports = {port["port"]: port for port in status["ports"]}
+    assert set(ports) == {"persistence", "event_broker", "task_queue", "weather", "cache", "mailer", "identity"}
+    assert ports["persistence"] == {
+        "port": "persistence",
+        "adapter": "postgresql",
+        "choices": ["sqlite", "postgresql", "memory"],
+        "check": "storage",
+    }
+    assert ports["weather"]["choices"] == ["openweather", "open_meteo", "sample"]
 
 
-async def test_an_empty_desk_says_so(browser: httpx.AsyncClient) -> None:
-    assert "Nothing waits for you here." in (await browser.get("/operator/")).text
+async def test_several_providers_of_the_weather_are_all_plugged_in(client: httpx.AsyncClient, parts: Parts) -> None:
+    parts.chosen = Settings.load({"CROSSDOCK_WEATHER": "open_meteo,sample"}, None)
+
+    status = (await client.get(f"{API}/status", headers=BEARER)).json()
+
+    assert [port["adapter"] for port in status["ports"] if port["port"] == "weather"] == ["open_meteo, sample"]
 
 
-async def test_the_page_loads_nothing_from_elsewhere_and_runs_no_script(
-    browser: httpx.AsyncClient, parts: Parts
+async def test_the_counts_of_the_status_are_those_of_the_moment(client: httpx.AsyncClient, parts: Parts) -> None:
+    """What looks every two seconds must not answer whoever waits for the last task to be done."""
+    await client.get(f"{API}/status", headers=BEARER)
+    await parts.store.commit([Record(a_task())])
+
+    status = (await client.get(f"{API}/status", headers=BEARER)).json()
+
+    assert status["deliveries"]["task"]["ready"] == 1
+
+
+async def test_the_status_tells_of_breakers_and_quotas(client: httpx.AsyncClient, parts: Parts) -> None:
+    parts.outside.breaker("open_meteo", BreakerState.OPEN)
+
+    status = (await client.get(f"{API}/status", headers=BEARER)).json()
+
+    assert status["outside"] == {"open_meteo": {"breaker": "open", "quota_left": None}}
+
+
+# --- searching, and several at once -----------------------------------------------------------------------------------
+
+
+async def test_the_desk_is_searched(client: httpx.AsyncClient, parts: Parts) -> None:
+    task = a_task(subject="order-7").died("no such mailbox", NOON, attempts=1)
+    await parts.store.commit([Record(task)])
+    await _dead(parts, subject="order-7")
+
+    async def found(**query: str) -> tuple[list[str], int]:
+        answer = (await client.get(f"{API}/dead-letters", params=query, headers=BEARER)).json()
+        return [item["lane"] for item in answer["items"]], answer["total"]
+
+    assert await found(lane="task") == (["task"], 1)
+    assert await found(name="order.created") == (["event"], 1)
+    assert await found(subject="order-7", reason="KeyError") == (["event"], 1)
+    assert await found(subject="order-7", limit="1") == (["task"], 2)
+    assert await found(reason="nobody") == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("verb", "outcome", "state"), [("replay", "replayed", State.READY), ("discard", "discarded", State.DISCARDED)]
+)
+async def test_several_are_replayed_or_discarded_and_those_that_are_gone_passed_over(
+    client: httpx.AsyncClient, parts: Parts, verb: str, outcome: str, state: State
 ) -> None:
-    await _dead(parts)
+    letters = [await _dead(parts) for _ in range(2)]
+    ids = [letters[0].id, "gone/replay", letters[1].id, letters[0].id]
 
-    page = await browser.get("/operator/")
+    answer = await client.post(f"{API}/dead-letters/{verb}", json={"ids": ids}, headers=BEARER)
 
-    assert "script-src" not in page.headers["content-security-policy"]
-    assert "unsafe" not in page.headers["content-security-policy"]
-    assert "<script" not in page.text
-    assert "style=" not in page.text
-    assert "http" not in page.text
-
-
-async def test_the_forms_of_the_page_are_sent_with_their_origin(browser: httpx.AsyncClient) -> None:
-    """Under `no-referrer` browsers send "Origin: null", and those that send no Sec-Fetch-Site would be locked out."""
-    page = await browser.get("/operator/")
-
-    assert page.headers["referrer-policy"] == "same-origin"
+    assert answer.json()["items"] == [
+        {"id": letters[0].id, "outcome": outcome},
+        {"id": "gone/replay", "outcome": "not-found"},
+        {"id": letters[1].id, "outcome": outcome},
+    ]
+    for letter in letters:
+        after = await parts.store.ledger.get(letter.id)
+        assert after is not None
+        assert after.state is state
 
 
-async def test_every_value_on_the_page_is_escaped(browser: httpx.AsyncClient, parts: Parts) -> None:
-    evil = "<script>alert('x')</script>\"&"
-    dead = a_delivery(id=evil, name=evil, subject=evil, body=evil.encode()).died(evil, NOON, attempts=1)
-    await parts.store.commit([Record(dead)])
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/ids"),
+        ({"ids": []}, "/ids"),
+        ({"ids": ["x"] * 101}, "/ids"),
+        ({"ids": [1]}, "/ids/0"),
+        ({"ids": None}, "/ids"),
+    ],
+)
+async def test_several_are_named_and_not_too_many(client: httpx.AsyncClient, body: Any, pointer: str) -> None:
+    answer = await client.post(f"{API}/dead-letters/replay", json=body, headers=BEARER)
 
-    page = (await browser.get("/operator/")).text
-
-    assert "<script" not in page
-    assert "alert(&#x27;x&#x27;)" in page
-    assert "/operator/dead-letters/%3Cscript%3E" in page
+    assert pointers(problem(answer, 422, "invalid-request")) == [pointer]
 
 
-async def test_the_trace_of_a_letter_is_named(browser: httpx.AsyncClient, parts: Parts) -> None:
-    """By the page and by the API; None where it is not known."""
+async def test_a_store_that_goes_away_among_several_is_told(client: httpx.AsyncClient, parts: Parts) -> None:
+    dead = await _dead(parts)
+    parts.store.breaks_with = Unavailable("away")
+
+    answer = await client.post(f"{API}/dead-letters/replay", json={"ids": [dead.id]}, headers=BEARER)
+
+    problem(answer, 503, "storage-unavailable")
+
+
+# --- where something is, and what is set ------------------------------------------------------------------------------
+
+
+async def test_it_is_told_where_something_is(client: httpx.AsyncClient, parts: Parts, user: Any) -> None:
+    way = (await client.get(f"{API}/timeline", params={"subject": user["id"]}, headers=BEARER)).json()
+
+    assert (way["kind"], way["subject"], way["more"]) == ("user", user["id"], False)
+    assert [(step["what"], step["progress"]) for step in way["steps"]] == [
+        ("record", "done"),
+        ("publish", "waiting"),
+        ("perform", "waiting"),
+    ]
+    assert way["steps"][0]["at"] == user["registered_at"]
+    assert (await parts.store.ledger.get(way["steps"][1]["id"])) is not None
+
+
+async def test_to_ask_where_nothing_is_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"{API}/timeline", params={"subject": ""}, headers=BEARER)
+
+    assert pointers(problem(answer, 422, "invalid-request")) == ["/subject"]
+
+
+async def test_the_settings_are_told_with_their_origin_and_without_their_secrets(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"{API}/settings", headers=BEARER)
+
+    settings = answer.json()["settings"]
+    assert settings["DATABASE_URL"] == {
+        "value": "postgresql://ann:***@db/crossdock",
+        "origin": "environment",
+        "default": "sqlite:///crossdock.db",
+        "port": "persistence",
+        "used": True,
+    }
+    assert "hunter2" not in answer.text
+
+
+async def test_a_letter_names_its_trace(client: httpx.AsyncClient, parts: Parts) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     traced = await _dead(parts, attributes={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     other = await _dead(parts)
 
-    page = (await browser.get("/operator/")).text
-    told = [(await browser.get(f"{API}/dead-letters/{dead.id}")).json()["trace_id"] for dead in (traced, other)]
+    told = [
+        (await client.get(f"{API}/dead-letters/{dead.id}", headers=BEARER)).json()["trace_id"]
+        for dead in (traced, other)
+    ]
 
-    assert page.count(f"trace {trace}") == 1
     assert told == [trace, None]
-
-
-async def test_a_long_body_is_cut_on_the_page(browser: httpx.AsyncClient, parts: Parts) -> None:
-    await _dead(parts, body=b"x" * 100_000)
-
-    page = (await browser.get("/operator/")).text
-
-    assert "x" * 4000 + "…" in page
-    assert len(page) < 10_000
-
-
-async def test_the_buttons_work_and_lead_back_to_the_desk(browser: httpx.AsyncClient, parts: Parts) -> None:
-    replayed, discarded = await _dead(parts), await _dead(parts)
-    ours = {"Sec-Fetch-Site": "same-origin"}
-
-    one = await browser.post(f"/operator/dead-letters/{replayed.id}/replay", headers=ours)
-    other = await browser.post(f"/operator/dead-letters/{discarded.id}/discard", headers=ours)
-
-    assert (one.status_code, one.headers["location"]) == (303, "/operator/")
-    assert (other.status_code, other.headers["location"]) == (303, "/operator/")
-    assert "Nothing waits for you here." in (await browser.get("/operator/")).text
-
-
-async def test_a_long_desk_goes_on_on_the_next_page(browser: httpx.AsyncClient, parts: Parts) -> None:
-    await parts.store.commit(
-        [Record(a_delivery(subject=f"letter-{n:02}").died("why", NOON, attempts=1)) for n in range(51)]
-    )
-
-    first = (await browser.get("/operator/")).text
-    address = first.partition('href="/operator/?cursor=')[2].partition('"')[0]
-    second = (await browser.get(f"/operator/?cursor={address}")).text
-
-    assert "letter-49" in first
-    assert "letter-50" not in first
-    assert "letter-50" in second
-    assert "cursor=" not in second

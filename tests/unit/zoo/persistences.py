@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from fnmatch import fnmatch
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from domain.model.user import User
 from ports.deliveries import Delivery, Lane, State
 from ports.errors import Conflict, Precondition, Unavailable
 from ports.persistence import (
+    ALL,
     AddOrder,
     AddUser,
     Advance,
@@ -28,6 +30,7 @@ from ports.persistence import (
     Remove,
     Replace,
     SaveOrder,
+    Sought,
     TakeInHand,
     Traffic,
     Unblock,
@@ -461,8 +464,41 @@ class ShowsTheDeadAgain(LyingPersistence):
     """Begins each page of the desk at the first."""
 
     class ledger(Through):  # noqa: N801
-        async def dead(self, *, after: int, limit: int) -> object:  # noqa: ARG002
-            return await self.honest.dead(after=0, limit=limit)
+        async def dead(self, *, after: int, limit: int, sought: Sought = ALL) -> object:  # noqa: ARG002
+            return await self.honest.dead(after=0, limit=limit, sought=sought)
+
+    parts: ClassVar = {"ledger": ledger}
+
+
+class SearchesForPatterns(LyingPersistence):
+    """Takes what the desk is searched for as one would for a name of a file."""
+
+    class ledger(Through):  # noqa: N801
+        async def dead(self, *, after: int, limit: int, sought: Sought = ALL) -> object:
+            found = await self.honest.dead(after=after, limit=limit)
+            items = [row for row in found.items if fnmatch(row.reason or "", f"*{sought.reason.lower()}*")]
+            return replace(found, items=items)
+
+    parts: ClassVar = {"ledger": ledger}
+
+
+class FindsOneGroup(LyingPersistence):
+    """Of a subject it knows what one group has of it."""
+
+    class ledger(Through):  # noqa: N801
+        async def of_subject(self, subject: str, *, limit: int) -> object:
+            return [row for row in await self.honest.of_subject(subject, limit=limit) if row.group != "other"]
+
+    parts: ClassVar = {"ledger": ledger}
+
+
+class CountsWhatIsThere(LyingPersistence):
+    """Takes for recorded what is left of it."""
+
+    class ledger(Through):  # noqa: N801
+        async def flow(self, *, handled_since: datetime) -> object:
+            flow = await self.honest.flow(handled_since=handled_since)
+            return replace(flow, recorded=sum((await self.honest.counts()).values()))
 
     parts: ClassVar = {"ledger": ledger}
 

@@ -53,6 +53,9 @@ CAUGHT: dict[type[zoo.LyingPersistence], str] = {
     zoo.CountsWhatIsNotInAQueue: "test_it_is_counted_what_waits_in_a_queue",
     zoo.ForgetsWithoutBound: "test_no_more_than_the_limit_is_forgotten_at_once",
     zoo.ShowsTheDeadAgain: "test_pages_of_the_desk_follow_one_another",
+    zoo.SearchesForPatterns: "test_the_desk_is_searched_by_lane_name_subject_and_reason",
+    zoo.FindsOneGroup: "test_what_is_not_done_about_a_subject_is_found_whatever_it_is",
+    zoo.CountsWhatIsThere: "test_what_is_done_has_been_recorded_all_the_same",
     # leases
     zoo.LosesTheFence: "test_the_fence_grows_with_every_change_of_holder",
     zoo.FencesEachRenewal: "test_what_is_ours_is_renewed_under_the_same_fence",

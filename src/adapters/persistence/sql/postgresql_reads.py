@@ -39,6 +39,8 @@ class PostgresqlReads(Engine):
         if "ids" in named:
             # PostgreSQL stores no NUL: nobody has such an id, and asking would spoil the answer for others.
             named["ids"] = [id_ for id_ in named["ids"] if "\0" not in id_]
+        elif any(isinstance(value, str) and "\0" in value for value in named.values()):
+            return []
         parameters = query.bind(named)
         return await self.run(lambda connection: connection.fetch(query.text, *parameters))
 

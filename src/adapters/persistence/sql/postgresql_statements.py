@@ -9,7 +9,7 @@ takes a table for empty, as a queue often was when somebody last counted, go thr
 import re
 from typing import Any
 
-from adapters.persistence.sql.readers import COUNTING, DUE_SINCE_EACH, Read
+from adapters.persistence.sql.readers import COUNTING, DUE_SINCE_EACH, FLOWING, Read
 from adapters.persistence.sql.rows import ANSWER_COLUMNS, DELIVERY_COLUMNS, ORDER_COLUMNS, USER_COLUMNS
 
 _NAME = re.compile(r"(?<!:):(\w+)")
@@ -35,6 +35,11 @@ _user = ", ".join(USER_COLUMNS)
 _order = ", ".join(ORDER_COLUMNS)
 _delivery = ", ".join((*DELIVERY_COLUMNS, "position"))
 _STUCK = "state IN ('dead', 'blocked')"
+_SOUGHT = f"""
+    {_STUCK} AND state = 'dead' AND (:only_lane::text IS NULL OR lane = :only_lane)
+    AND strpos(name, :in_name) > 0 AND strpos(coalesce(subject, ''), :in_subject) > 0
+    AND strpos(coalesce(reason, ''), :in_reason) > 0
+"""
 
 READS = {
     Read.USERS: Query(f"SELECT {_user} FROM users WHERE id = ANY (:ids::text[])"),
@@ -110,9 +115,17 @@ READS = {
     Read.DEAD: Query(
         f"""
         SELECT {_delivery} FROM deliveries
-        WHERE {_STUCK} AND state = 'dead' AND position + 0 > :after ORDER BY position + 0 LIMIT :most
+        WHERE {_SOUGHT} AND position + 0 > :after ORDER BY position + 0 LIMIT :most
         """
     ),
+    Read.COUNT_DEAD: Query(f"SELECT count(*) FROM deliveries WHERE {_SOUGHT}"),
+    Read.OF_SUBJECT: Query(
+        f"""
+        SELECT {_delivery} FROM (SELECT * FROM deliveries ORDER BY position DESC LIMIT :newest) AS newest
+        WHERE subject = :about::text ORDER BY position LIMIT :most
+        """
+    ),
+    Read.FLOW: Query(FLOWING + "pg_sequence_last_value('deliveries_position_seq')"),
     Read.COUNTS: Query(COUNTING),
     Read.DUE_SINCE: Query(DUE_SINCE_EACH),
     Read.IN_HAND: Query(

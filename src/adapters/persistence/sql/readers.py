@@ -14,7 +14,20 @@ from adapters.persistence.sql.rows import Row, answer_of, delivery_of, from_micr
 from domain.model.order import Order
 from domain.model.user import Owner, User
 from ports.deliveries import Delivery, Lane, State, ordering_key
-from ports.persistence import Answer, Answers, DeskPage, LaneState, Ledger, Orders, Survey, Users
+from ports.persistence import (
+    ALL,
+    SUBJECT_AMONG,
+    Answer,
+    Answers,
+    DeskPage,
+    Flow,
+    LaneState,
+    Ledger,
+    Orders,
+    Sought,
+    Survey,
+    Users,
+)
 
 _LAST_ID = "g"  # sorts after every UUID
 
@@ -33,7 +46,10 @@ class Read(Enum):
     DUE = auto()  # of_lane, group, now, handed_before, most
     HANDED_OVER = auto()
     DELIVERIES = auto()  # ids
-    DEAD = auto()  # after, most
+    DEAD = auto()  # after, most, only_lane, in_name, in_subject, in_reason
+    COUNT_DEAD = auto()  # only_lane, in_name, in_subject, in_reason
+    OF_SUBJECT = auto()  # about, newest, most
+    FLOW = auto()  # handled_since
     COUNTS = auto()
     DUE_SINCE = auto()
     IN_HAND = auto()  # group, of_topic, number
@@ -59,6 +75,13 @@ DUE_SINCE_EACH = """
         (SELECT due_at FROM deliveries WHERE lane = 'event' AND state = 'ready' ORDER BY position LIMIT 1),
         (SELECT min(due_at) FROM deliveries WHERE lane <> 'event' AND state = 'ready' AND lane = 'task'),
         (SELECT min(due_at) FROM deliveries WHERE lane <> 'event' AND state = 'ready' AND lane = 'received')
+"""
+
+# Since when the first waits at a broker, how many were handled, and (from each engine) how many were ever recorded.
+FLOWING = """
+    SELECT
+        (SELECT min(sent_at) FROM deliveries WHERE state = 'sent'),
+        (SELECT count(*) FROM inbox WHERE seen_at >= :handled_since),
 """
 
 
@@ -172,15 +195,31 @@ class SqlLedger(Ledger):
         return int(number)
 
     async def get(self, id: str) -> Delivery | None:
-        if not id.isprintable() and id.encode("utf-8", "replace").decode() != id:
-            return None  # lone surrogates: nobody can have stored it, and asking would spoil the answer for others
+        if not _can_be_stored(id):
+            return None  # and asking would spoil the answer for others
         row = await self._load(id)
         return None if row is None else delivery_of(row)
 
-    async def dead(self, *, after: int, limit: int) -> DeskPage:
-        found = await self._deliveries(Read.DEAD, after=after, most=limit + 1)
+    async def dead(self, *, after: int, limit: int, sought: Sought = ALL) -> DeskPage:
+        if not all(map(_can_be_stored, sought.texts)):
+            return DeskPage([], None)
+        found = await self._deliveries(Read.DEAD, after=after, most=limit + 1, **_sought(sought))
         items = found[:limit]
         return DeskPage(items, items[-1].position if len(found) > limit else None)
+
+    async def count_dead(self, sought: Sought) -> int:
+        if not all(map(_can_be_stored, sought.texts)):
+            return 0
+        return sum(number for (number,) in await self._engine.rows(Read.COUNT_DEAD, **_sought(sought)))
+
+    async def of_subject(self, subject: str, *, limit: int) -> Sequence[Delivery]:
+        if not _can_be_stored(subject):
+            return []
+        return await self._deliveries(Read.OF_SUBJECT, about=subject, newest=SUBJECT_AMONG, most=limit)
+
+    async def flow(self, *, handled_since: datetime) -> Flow:
+        ((sent_since, handled, recorded),) = await self._engine.rows(Read.FLOW, handled_since=to_micros(handled_since))
+        return Flow(None if sent_since is None else from_micros(sent_since), recorded or 0, handled)
 
     async def counts(self) -> Mapping[tuple[Lane, State], int]:
         # Messages that are parked in one go ask one by one, and counting is not for nothing.
@@ -220,6 +259,20 @@ class SqlLedger(Ledger):
 
     async def _deliveries(self, read: Read, **named: Any) -> list[Delivery]:
         return [delivery_of(row) for row in await self._engine.rows(read, **named)]
+
+
+def _can_be_stored(text: str) -> bool:
+    """Whether anybody can have it in a text; with lone surrogates nobody can."""
+    return text.isprintable() or text.encode("utf-8", "replace").decode() == text
+
+
+def _sought(sought: Sought) -> dict[str, Any]:
+    return {
+        "only_lane": None if sought.lane is None else sought.lane.value,
+        "in_name": sought.name,
+        "in_subject": sought.subject,
+        "in_reason": sought.reason,
+    }
 
 
 def lane_prefix(group: str, topic: str) -> str:

@@ -37,7 +37,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.selectable import CTE
 
 from adapters.persistence.sql import rows
-from adapters.persistence.sql.readers import COUNTING, DUE_SINCE_EACH, Read
+from adapters.persistence.sql.readers import COUNTING, DUE_SINCE_EACH, FLOWING, Read
 from adapters.persistence.sql.tables import answers, deliveries, in_hand, inbox, lanes, leases, orders, users
 
 CHUNK_MOST = 64
@@ -343,14 +343,33 @@ HANDED_OVER = Statement(
 DELIVERIES_BY_ID = ManyRows(
     lambda count: select(*_delivery).where(deliveries.c.id.in_([bindparam(f"id_{n}") for n in range(count)]))
 )
+_only_lane = bindparam("only_lane", type_=Text())
+_sought = and_(
+    text(f"{_STUCK} AND state = 'dead'"),
+    or_(_only_lane.is_(None), deliveries.c.lane == _only_lane),
+    *(
+        func.instr(func.coalesce(deliveries.c[name], ""), bindparam(f"in_{name}", type_=Text())) > 0
+        for name in ("name", "subject", "reason")
+    ),
+)
 DEAD = Statement(
     select(*_delivery)
-    .where(text(f"{_STUCK} AND state = 'dead'"), deliveries.c.position > bindparam("after"))
+    .where(_sought, deliveries.c.position > bindparam("after"))
     .order_by(deliveries.c.position)
+    .limit(bindparam("most"))
+)
+COUNT_DEAD = Statement(select(func.count()).select_from(deliveries).where(_sought))
+_newest = select(deliveries).order_by(deliveries.c.position.desc()).limit(bindparam("newest")).subquery("newest")
+OF_SUBJECT = Statement(
+    select(*(_newest.c[name] for name in (*rows.DELIVERY_COLUMNS, "position")))
+    .where(_newest.c.subject == bindparam("about", type_=Text()))
+    .order_by(_newest.c.position)
     .limit(bindparam("most"))
 )
 COUNTS = Statement(text(COUNTING))
 DUE_SINCE = Statement(text(DUE_SINCE_EACH))
+_EVER_RECORDED = "(SELECT seq FROM sqlite_sequence WHERE name = 'deliveries')"
+FLOW = Statement(text(FLOWING + _EVER_RECORDED))
 
 
 def _seen(count: int) -> Executable:
@@ -415,6 +434,9 @@ READS = {
     Read.DUE: DUE,
     Read.HANDED_OVER: HANDED_OVER,
     Read.DEAD: DEAD,
+    Read.COUNT_DEAD: COUNT_DEAD,
+    Read.OF_SUBJECT: OF_SUBJECT,
+    Read.FLOW: FLOW,
     Read.COUNTS: COUNTS,
     Read.DUE_SINCE: DUE_SINCE,
     Read.IN_HAND: IN_HAND,
