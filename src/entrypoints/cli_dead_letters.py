@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from entrypoints.cli_errors import FAILED, load_settings, readable_errors
+from ports.deliveries import Lane
 
 if TYPE_CHECKING:
     from domain.delivery.dead_letters import DeadLetters
     from ports.deliveries import Delivery
+    from ports.persistence import Sought
 
 T = TypeVar("T")
 
@@ -23,14 +25,27 @@ _LONG_WORK = 20  # from so many on a bar shows how far it is
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 All = Annotated[bool, typer.Option("--all", help="Everything that waits.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="As `list` shows them.", show_default=False)]
+OfLane = Annotated[Lane | None, typer.Option("--lane", help="Only of this lane.")]
+InName = Annotated[str, typer.Option("--name", help="Only with this in the name.", show_default=False)]
+InSubject = Annotated[str, typer.Option("--subject", help="Only with this in the subject.", show_default=False)]
+InReason = Annotated[str, typer.Option("--reason", help="Only with this in the reason.", show_default=False)]
 
 dead_letters = typer.Typer(help="What could not be delivered: list, show, replay or discard it.", no_args_is_help=True)
 
 
 @dead_letters.command("list")
-def list_(as_json: Json = False, everything: All = False) -> None:
+def list_(  # noqa: PLR0917 - options, each by its name
+    as_json: Json = False,
+    everything: All = False,
+    lane: OfLane = None,
+    name: InName = "",
+    subject: InSubject = "",
+    reason: InReason = "",
+) -> None:
     """List what waits for a person, oldest first; with --json always all of it."""
-    found = _at_desk(lambda desk: _collect(desk, most=None if as_json or everything else SHOWN_MOST + 1))
+    most = None if as_json or everything else SHOWN_MOST + 1
+    sought = _sought(lane, name, subject, reason)
+    found = _at_desk(lambda desk: _collect(desk, sought, most=most))
     if as_json:
         from entrypoints.web.operator import dead_letter_document
 
@@ -72,27 +87,53 @@ def show(id: Annotated[str, typer.Argument(help="As `list` shows it.")], as_json
 
 
 @dead_letters.command()
-def replay(ids: Ids = None, everything: All = False, as_json: Json = False) -> None:
-    """Try again from the start, at the same place in the order."""
-    _change("replayed", ids or [], everything=everything, as_json=as_json)
+def replay(  # noqa: PLR0917 - options, each by its name
+    ids: Ids = None,
+    everything: All = False,
+    as_json: Json = False,
+    lane: OfLane = None,
+    name: InName = "",
+    subject: InSubject = "",
+    reason: InReason = "",
+) -> None:
+    """Try again from the start, at the same place in the order; with --all and a filter, all that match."""
+    _change("replayed", ids or [], _sought(lane, name, subject, reason), everything=everything, as_json=as_json)
 
 
 @dead_letters.command()
-def discard(ids: Ids = None, everything: All = False, as_json: Json = False) -> None:
-    """Give up, so that what waits behind goes on."""
+def discard(  # noqa: PLR0917 - options, each by its name
+    ids: Ids = None,
+    everything: All = False,
+    as_json: Json = False,
+    lane: OfLane = None,
+    name: InName = "",
+    subject: InSubject = "",
+    reason: InReason = "",
+) -> None:
+    """Give up, so that what waits behind goes on; with --all and a filter, all that match."""
+    sought = _sought(lane, name, subject, reason)
     if everything and not ids and sys.stdin.isatty():
-        typer.confirm("Give up everything that waits?", abort=True)
-    _change("discarded", ids or [], everything=everything, as_json=as_json)
+        which = "everything that waits" if sought == _sought() else "all that match"
+        typer.confirm(f"Give up {which}?", abort=True)
+    _change("discarded", ids or [], sought, everything=everything, as_json=as_json)
 
 
-def _change(outcome: str, ids: list[str], *, everything: bool, as_json: bool) -> None:
-    if everything == bool(ids):
-        raise typer.BadParameter("give either ids or --all", param_hint="ID…")
+def _sought(lane: Lane | None = None, name: str = "", subject: str = "", reason: str = "") -> "Sought":
+    from ports.persistence import Sought
+
+    return Sought(lane=lane, name=name, subject=subject, reason=reason)
+
+
+def _change(outcome: str, ids: list[str], sought: "Sought", *, everything: bool, as_json: bool) -> None:
+    if everything == bool(ids) or (ids and sought != _sought()):
+        raise typer.BadParameter("give either ids, or --all with or without a filter", param_hint="ID…")
 
     async def work(desk: "DeadLetters") -> tuple[list[str], list[str]]:
         change = desk.replay if outcome == "replayed" else desk.discard
         # Collected first: what fails again meanwhile is not taken a second time.
-        chosen = [each.id for each in await _collect(desk, most=None)] if everything else list(dict.fromkeys(ids))
+        chosen = (
+            [each.id for each in await _collect(desk, sought, most=None)] if everything else list(dict.fromkeys(ids))
+        )
         return await _each(change, chosen, outcome)
 
     done, gone = _at_desk(work)
@@ -131,19 +172,19 @@ def _with_bar(ids: list[str], outcome: str) -> Iterable[str]:
     return track(ids, description=outcome, console=Console(stderr=True))
 
 
-async def _collect(desk: "DeadLetters", *, most: int | None) -> "list[Delivery]":
+async def _collect(desk: "DeadLetters", sought: "Sought", *, most: int | None) -> "list[Delivery]":
     found: list[Delivery] = []
-    async for each in _all(desk):
+    async for each in _all(desk, sought):
         found.append(each)
         if len(found) == most:
             break
     return found
 
 
-async def _all(desk: "DeadLetters") -> "AsyncIterator[Delivery]":
+async def _all(desk: "DeadLetters", sought: "Sought") -> "AsyncIterator[Delivery]":
     after: int | None = 0
     while after is not None:
-        page = await desk.page(after=after, limit=_PAGE)
+        page = await desk.page(after=after, limit=_PAGE, sought=sought)
         for each in page.items:
             yield each
         after = page.next_after

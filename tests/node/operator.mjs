@@ -1,6 +1,6 @@
 // A person at the operator's page: node operator.mjs CHROMIUM ADDRESS TOKEN, and on standard input what to do, as JSON:
-// {"look": [{"path", "until"?, "pictures"?}]} or {"journey": "replay" | "discard" | "bulk"}. Writes what was seen as
-// JSON.
+// {"look": [{"path", "until", "pictures"?}]}, {"journey": ["replay" | "discard" | "bulk"]} or {"picture": {"scheme",
+// "width", "height", "seconds", "file"}}. Writes what was seen as JSON.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
@@ -32,7 +32,7 @@ async function opened() {
 
 async function look(page, { path, until, pictures }) {
   await page.goto(address + path);
-  if (until) await page.locator(until).first().waitFor();
+  await page.locator(until).first().waitFor();
   // From the debugger, and not from the page, whose policy lets no script in but its own.
   await page.evaluate(AXE);
   for (const [scheme, width] of SEEN) {
@@ -65,22 +65,23 @@ const said = async (page, words) => {
 
 // Filter, show, close, show again, and do it: by Tab, Enter, Escape and letters alone.
 async function one(page, verb) {
-  seen.steps.all = await rows(page).count();
+  const steps = {};
+  steps.all = await rows(page).count();
   await tabTo(page, 'input[name="reason"]');
   await page.keyboard.type('no such mailbox');
   await page.keyboard.press('Enter');
   await page.locator('input[name="reason"][value="no such mailbox"]').waitFor();
-  seen.steps.filtered = await rows(page).count();
+  steps.filtered = await rows(page).count();
   await tabTo(page, 'tr [data-show]');
-  seen.steps.letter = await page.evaluate(() => document.activeElement.closest('[data-letter]').dataset.letter);
+  steps.letter = await page.evaluate(() => document.activeElement.closest('[data-letter]').dataset.letter);
   await page.keyboard.press('Enter');
   await page.locator('dialog article.letter').waitFor();
   await page.keyboard.press('Escape');
   await page.locator('dialog').waitFor({ state: 'detached' });
-  seen.steps.back = await page.evaluate(() => document.activeElement.matches('tr [data-show]'));
+  steps.back = await page.evaluate(() => document.activeElement.matches('tr [data-show]'));
   await page.keyboard.press('Enter');
   await page.locator('dialog article.letter').waitFor();
-  seen.steps.shown = await page.locator('dialog').innerText();
+  steps.shown = await page.locator('dialog').innerText();
   if (verb === 'replay') {
     await tabTo(page, 'dialog [data-replay] button');
   } else {
@@ -89,36 +90,52 @@ async function one(page, verb) {
     await tabTo(page, 'dialog [data-discard] button');
   }
   await page.keyboard.press('Enter');
-  seen.steps.said = await said(page, verb === 'replay' ? 'Replayed' : 'Discarded');
+  steps.said = await said(page, verb === 'replay' ? 'Replayed' : 'Discarded');
   await page.locator('dialog').waitFor({ state: 'detached' });
-  seen.steps.left = await rows(page).count();
-  seen.steps.focus = await page.evaluate(() => document.activeElement !== document.body);
+  steps.left = await rows(page).count();
+  steps.focus = await page.evaluate(() => document.activeElement !== document.body);
+  return steps;
 }
 
 // All that match a filter, on pages that were never shown too.
 async function bulk(page) {
+  const steps = {};
   await page.goto(`${address}/operator/?reason=template`);
   await page.locator('[data-all]').check();
-  seen.steps.picked = await page.locator('[data-picked]').textContent();
+  steps.picked = await page.locator('[data-picked]').textContent();
   await page.locator('[data-pick-all]').click();
-  seen.steps.everything = await page.locator('[data-picked]').textContent();
+  steps.everything = await page.locator('[data-picked]').textContent();
   await page.locator('[data-do="discard"]').click();
   const dialog = page.locator('dialog');
-  seen.steps.asks = await dialog.locator('h1').textContent();
+  steps.asks = await dialog.locator('h1').textContent();
   await page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'detached' });
-  seen.steps.kept = await rows(page).count();
+  steps.kept = await rows(page).count();
   await page.locator('[data-do="discard"]').click();
   await dialog.getByRole('button', { name: /^Discard/ }).click();
-  seen.steps.said = await said(page, 'Discarded');
+  steps.said = await said(page, 'Discarded');
   await dialog.waitFor({ state: 'detached' });
-  seen.steps.empty = await page.locator('section:has(#desk) .empty').innerText();
+  steps.empty = await page.locator('section:has(#desk) .empty').innerText();
+  return steps;
+}
+
+// For the documents: the page after it was watched for a while.
+async function picture(page, { scheme, width, height, seconds, file }) {
+  await page.emulateMedia({ colorScheme: scheme });
+  await page.setViewportSize({ width, height });
+  await page.goto(`${address}/operator/`);
+  await page.waitForTimeout(seconds * 1000);
+  await page.screenshot({ path: file });
 }
 
 try {
   const page = await opened();
   for (const each of wanted.look ?? []) await look(page, each);
-  if (wanted.journey) await (wanted.journey === 'bulk' ? bulk(page) : one(page, wanted.journey));
+  for (const verb of wanted.journey ?? []) {
+    await page.goto(`${address}/operator/`);
+    seen.steps[verb] = await (verb === 'bulk' ? bulk(page) : one(page, verb));
+  }
+  if (wanted.picture) await picture(page, wanted.picture);
 } finally {
   await browser.close();
 }

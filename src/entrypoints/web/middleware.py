@@ -21,6 +21,8 @@ Observer = Callable[[Scope, int, float], None]  # told of each request: its scop
 OVERLOADED_RETRY_AFTER = 1  # seconds: it passes as soon as some are done
 CLIENT_GONE = 499  # nginx's number for a request that got no answer because nobody waited for it any more
 
+STREAM = "crossdock.stream"  # in the scope of a request that goes on for as long as somebody listens: not its time
+
 _SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 _DIGITS_MOST = 12
 
@@ -78,7 +80,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = completed(message.get("headers", ()), request_id)
-            else:
+                ended = time.perf_counter()
+            elif STREAM not in inner:
                 if is_head and message["type"] == "http.response.body":
                     message["body"] = b""
                 ended = time.perf_counter()

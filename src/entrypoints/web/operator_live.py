@@ -18,6 +18,7 @@ from entrypoints.flow_watch import EVERY_SECONDS
 from entrypoints.web.dependencies import Container, container_of
 from entrypoints.web.errors import Problem, retry_after
 from entrypoints.web.fields import to_json
+from entrypoints.web.middleware import STREAM
 from entrypoints.web.operator_access import as_operator
 from entrypoints.web.operator_status import status_seen
 from entrypoints.web.operator_views import plotted, told_of, values
@@ -120,7 +121,8 @@ class EventStream(Response):
         self._pace = pace
         self._first = first
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[STREAM] = True
         with self._live.stream() as stream:
             listening = asyncio.create_task(_gone(receive))
             listening.add_done_callback(lambda _: stream.end())

@@ -135,6 +135,20 @@ def test_all_leaves_nothing(database: str, verb: str) -> None:
     assert waiting() == []
 
 
+def test_a_filter_chooses_what_is_listed_and_what_is_done(database: str) -> None:
+    dead(a_task(subject="order-7"), a_delivery(subject="order-7"), database=database)
+    (other,) = dead(a_task(subject="order-8"), database=database, why="no such mailbox")
+
+    listed = json.loads(desk("list", "--json", "--lane", "task", "--subject", "order-7").stdout)
+    done = json.loads(desk("discard", "--all", "--reason", "mailbox", "--name", "send_", "--json").stdout)
+    both = desk("replay", "an-id", "--reason", "mailbox")
+
+    assert [(each["lane"], each["subject"]) for each in listed] == [("task", "order-7")]
+    assert done == [{"id": other, "outcome": "discarded"}]
+    assert len(waiting()) == 2
+    assert both.exit_code == 2
+
+
 def test_an_unknown_id_among_known_ones_is_told_and_the_others_are_done(database: str) -> None:
     (letter,) = dead(a_task(), database=database)
 

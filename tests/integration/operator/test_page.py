@@ -1,11 +1,14 @@
 """The operator's page in a real browser."""
 
 import asyncio
+import time
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
+
 from tests.builders import NOON, a_task, an_id
-from tests.integration.operator.conftest import HOSTILE, Visit, letters, service_with
+from tests.integration.operator.conftest import HOSTILE, TOKEN, Visit, letters, service_with
 
 
 async def test_whatever_the_page_shows_it_is_accessible_and_asks_nobody_else(tmp_path: Path, visit: Visit) -> None:
@@ -31,40 +34,41 @@ async def test_whatever_the_page_shows_it_is_accessible_and_asks_nobody_else(tmp
     assert seen["overflow"] == []
 
 
-async def test_the_keyboard_alone_finds_shows_and_replays_a_letter(tmp_path: Path, visit: Visit) -> None:
-    async with service_with(letters(), tmp_path, CROSSDOCK_MAILER="smtp", SMTP_URL="smtp://127.0.0.1:1") as service:
-        seen = await asyncio.to_thread(visit, service.url, journey="replay")
-
-    steps = seen["steps"]
-    assert (steps["all"], steps["filtered"], steps["left"]) == (4, 2, 1)
-    assert "no such mailbox" in steps["shown"]
-    assert "4bf92f3577b34da6a3ce929d0e0e4736" in steps["shown"]
-    assert steps["said"] == "Replayed 1."
-    assert steps["back"], "the focus does not come back when a letter is closed"
-    assert steps["focus"], "the focus is lost with the row that it was in"
-    assert seen["complaints"] == []
-
-
-async def test_a_letter_is_discarded_after_a_question(tmp_path: Path, visit: Visit) -> None:
-    async with service_with(letters(), tmp_path) as service:
-        seen = await asyncio.to_thread(visit, service.url, journey="discard")
-
-    assert seen["steps"]["said"] == "Discarded 1."
-    assert seen["steps"]["left"] == 1
-    assert seen["complaints"] == []
-
-
-async def test_all_that_match_are_discarded_also_on_pages_that_were_not_shown(tmp_path: Path, visit: Visit) -> None:
+async def test_letters_are_found_shown_replayed_and_discarded(tmp_path: Path, visit: Visit) -> None:
+    """One by one with the keyboard alone; then all that match a search, also on pages that were not shown."""
     many = [a_task(subject=str(an_id())).died("no such template", NOON, attempts=1) for _ in range(120)]
-    async with service_with([*letters(), *many], tmp_path) as service:
-        seen = await asyncio.to_thread(visit, service.url, journey="bulk")
+    away = {"CROSSDOCK_MAILER": "smtp", "SMTP_URL": "smtp://127.0.0.1:1"}  # what is replayed does not come back
+    async with service_with([*letters(), *many], tmp_path, **away) as service:
+        seen = await asyncio.to_thread(visit, service.url, journey=["replay", "discard", "bulk"])
 
-    steps = seen["steps"]
-    assert (steps["picked"], steps["everything"], steps["kept"]) == ("50", "120", 50)
-    assert steps["asks"] == "Discard 120?"
-    assert steps["said"] == "Discarded 120."
-    assert steps["empty"] == "Nothing is waiting."
+    replay, discard, bulk = (seen["steps"][journey] for journey in ("replay", "discard", "bulk"))
     assert seen["complaints"] == []
+    assert (replay["filtered"], replay["left"], discard["filtered"], discard["left"]) == (2, 1, 1, 0)
+    assert "no such mailbox" in replay["shown"]
+    assert "4bf92f3577b34da6a3ce929d0e0e4736" in replay["shown"]
+    assert (replay["said"], discard["said"], bulk["said"]) == ("Replayed 1.", "Discarded 1.", "Discarded 120.")
+    assert all(one["back"] for one in (replay, discard)), "the focus does not come back when a letter is closed"
+    assert all(one["focus"] for one in (replay, discard)), "the focus is lost with the row that it was in"
+    assert (bulk["picked"], bulk["everything"], bulk["asks"], bulk["kept"]) == ("50", "120", "Discard 120?", 50)
+    assert bulk["empty"] == "Nothing is waiting."
+
+
+async def test_a_process_that_is_told_to_end_lets_those_go_who_watch(tmp_path: Path) -> None:
+    """And they do not use up its grace."""
+    async with service_with([], tmp_path) as service, httpx.AsyncClient(base_url=service.url, timeout=10) as client:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with client.stream("GET", "/operator/live", headers=headers) as stream:
+            lines = stream.aiter_lines()
+            told = [await anext(lines) for _ in range(6)]
+            began = time.monotonic()
+            service.tell_to_end()
+            told += [line async for line in lines]
+        code = await asyncio.to_thread(service.end)
+
+    assert "event: status" in told
+    assert told[-3:] == ["event: ending", "data: {}", ""]
+    assert code == 0
+    assert time.monotonic() - began < 4, "it waited for its watchers"
 
 
 def test_the_hostile_text_of_these_tests_is_hostile() -> None:

@@ -1,7 +1,9 @@
 """The stream of the operator's page, driven as a server drives it."""
 
 import asyncio
+import itertools
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +17,7 @@ from ports.errors import Unavailable
 from ports.persistence import Record
 from tests.builders import NOON, a_task
 from tests.unit.web.parts import Parts
-from tests.unit.web.talk import OPERATOR_TOKEN
+from tests.unit.web.talk import OPERATOR_TOKEN, client_of
 
 
 class Reader:
@@ -174,6 +176,22 @@ async def test_who_watches_presses_nobody(app: FastAPI, parts: Parts) -> None:
     async with reading(app, parts):
         assert parts.pace().in_flight == 0
     assert parts.pace().in_flight == 0
+
+
+async def test_its_time_is_that_until_it_begins(app: FastAPI, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each page that somebody leaves open would be a very slow request."""
+    ticks = itertools.count()
+    passed = 0.0
+    monkeypatch.setattr("entrypoints.web.middleware.time.perf_counter", lambda: passed + next(ticks) / 1000)
+    async with reading(app, parts):
+        passed = 3600.0
+        await parts.time.advance(EVERY_SECONDS)
+
+    async with client_of(app) as client:
+        metrics = (await client.get("/metrics")).text
+
+    (total,) = re.findall(r'request_duration_seconds_sum{[^}]*"/operator/live"[^}]*} (\S+)', metrics)
+    assert 0 < float(total) < 1
 
 
 async def test_when_the_last_has_gone_nobody_looks_any_more(app: FastAPI, parts: Parts) -> None:
