@@ -20,6 +20,7 @@ UNITS: Final = {
     "rabbitmq-server": "rabbitmq-server.service",
     "redis-server": "redis-server.service",
     "memcached": "memcached.service",
+    "prometheus": "prometheus.service",
 }
 # It forbids as long as who wrote it lives: should that be killed, the machine is as it was.
 FORBIDS: Final = '#!/bin/sh\n[ ! -d /proc/{pid} ] || exit 101\n[ ! -x {aside} ] || exec {aside} "$@"\n'

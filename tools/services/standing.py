@@ -20,11 +20,13 @@ from tools.services.packages import install, may_install
 from tools.services.ports import HOST
 from tools.services.postgresql import PostgreSQL
 from tools.services.programs import program
+from tools.services.prometheus import Prometheus
 from tools.services.rabbitmq import RabbitMQ
 from tools.services.redis import Redis
 from tools.services.server import Server
 
 KINDS: Final[tuple[type[Server], ...]] = (PostgreSQL, Kafka, RabbitMQ, Redis, Memcached, GreenMail)
+BESIDE: Final[tuple[type[Server], ...]] = (Prometheus,)  # what tests start for themselves is installed with the others
 SERVERS: Final = {kind.name: kind(FOLDER / kind.name, PORTS[kind.name], CERTIFICATES) for kind in KINDS}
 
 GRACE: Final = 3.0  # its data are not kept, so there is little to wait for
@@ -110,7 +112,8 @@ def _start(names: Sequence[str]) -> dict[str, Failure]:
 
 
 def _install(names: Sequence[str]) -> Failure | None:
-    packages = sorted({package for name in names for package in SERVERS[name].missing()})
+    kinds = [*(type(SERVERS[name]) for name in names), *BESIDE]
+    packages = sorted({package for kind in kinds for package in kind.missing()})
     if not packages or not may_install():
         return None  # each server says by itself what it lacks
     _say("installing", " ".join(packages))

@@ -14,6 +14,7 @@ class Relay:
         self.lose_answer = False  # it breaks when the next answer is on its way
         self.silent = False  # nothing passes any more, and nothing breaks
         self.lost = 0
+        self._is_away = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -28,7 +29,20 @@ class Relay:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def go_away(self) -> None:
+        """Break every connection, and let nobody in until `come_back`."""
+        self._is_away = True
+        for task in self._tasks:
+            task.cancel()
+
+    def come_back(self) -> None:
+        """Let everybody in again."""
+        self._is_away = False
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_away:
+            writer.transport.abort()
+            return
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
