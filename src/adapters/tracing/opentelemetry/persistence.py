@@ -1,6 +1,6 @@
 """A store whose commits are traced."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from opentelemetry.trace import SpanKind
@@ -27,6 +27,14 @@ class TracedPersistence(Persistence):
         self.ledger = persistence.ledger
         self.leases = persistence.leases
         self.answers = persistence.answers
+
+    @property
+    def trouble(self) -> str | None:
+        return getattr(self._persistence, "trouble", None)
+
+    @property
+    def pools(self) -> Mapping[str, tuple[int, int]]:
+        return getattr(self._persistence, "pools", {})
 
     async def start(self) -> None:
         await self._persistence.start()
