@@ -1,9 +1,12 @@
 """Issuers to test with, and the adapter as the container makes it."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+
+import httpx
 
 from adapters.http_client import HttpClient
 from adapters.identity.oidc.identity import OidcIdentity
@@ -41,6 +44,18 @@ class FakeRealm(Realm):
 
     async def public_key(self) -> str:
         return self.fake.keys[-1].as_pem(private=False).decode()  # type: ignore[union-attr] # an RSA key
+
+
+async def identity_check(url: str, status: str) -> Any:
+    """What a running service tells of its issuer, once it is so: it looks every few seconds."""
+    async with httpx.AsyncClient(base_url=url, timeout=20) as client, asyncio.timeout(20):
+        while True:
+            ready = await client.get("/readyz")
+            check = ready.json()["checks"]["identity"]
+            if check["status"] == status:
+                assert ready.status_code == httpx.codes.OK
+                return check
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -388,7 +388,7 @@ async def test_readiness_tells_soon_that_the_issuer_went_away_and_asks_nobody_fo
     assert "connect" in detail.lower()
     assert (again, asked) == (told, 2)
     assert served.status_code == 200
-    assert after["checks"]["identity"] == {"status": "ready", "detail": ""}
+    assert after["checks"]["identity"]["status"] == "ready"
 
 
 async def test_an_issuer_that_fails_in_another_way_is_told_of_by_the_latest(

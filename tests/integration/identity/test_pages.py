@@ -13,6 +13,7 @@ from joserfc.jwk import OctKey
 
 from tests.integration.crashes.service import Service
 from tests.integration.identity.pages import Page, PageIssuer
+from tests.integration.identity.parts import identity_check
 from tests.stand_ins.issuer import part
 
 Told = dict[str, Any]
@@ -128,11 +129,10 @@ async def test_a_slash_too_few_in_the_settings_for_auth0_is_told_of_by_readiness
 
     with Service(tmp_path, **page.settings()) as service:
         told = await refused(service, auth0.token(as_auth0_tells_of_a_program()))
-        async with httpx.AsyncClient(base_url=service.url, timeout=30) as client:
-            ready = (await client.get("/readyz")).json()
+        check = await identity_check(service.url, "degraded")
 
     assert told["code"] == "identity-unavailable"
-    assert "another issuer than OIDC_ISSUER" in ready["checks"]["identity"]["detail"]
+    assert "another issuer than OIDC_ISSUER" in check["detail"]
 
 
 async def test_a_claim_of_ones_own_is_read_as_the_page_about_auth0_says(auth0: PageIssuer, tmp_path: Path) -> None:
