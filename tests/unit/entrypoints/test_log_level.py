@@ -32,6 +32,7 @@ def handler_as_it_was() -> Iterator[None]:
 
 def say() -> None:
     structlog.get_logger("crossdock.switch").debug("ours")
+    logging.getLogger("crossdock.delivery").debug("the inside's")
     logging.getLogger("celery.anything").debug("theirs")
     logging.getLogger("aiokafka").debug("a driver's")
 
@@ -43,7 +44,7 @@ def test_debugging_is_switched_on_for_all_loggers_and_off_again(said: io.StringI
     log_level.switch()
     say()
 
-    assert all(word in said.getvalue() for word in ("ours", "theirs", "a driver's", "at least debug"))
+    assert all(word in said.getvalue() for word in ("ours", "the inside's", "theirs", "a driver's", "at least debug"))
 
     log_level.switch()
     before = said.getvalue()
