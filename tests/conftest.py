@@ -47,7 +47,11 @@ def logging_as_it_was() -> Iterator[None]:
         yield
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "jaeger" not in config.option.markexpr:
+        costly = [item for item in items if item.get_closest_marker("jaeger")]
+        items[:] = [item for item in items if item not in costly]
+        config.hook.pytest_deselected(items=costly)
     for item in items:
         if item.path.is_relative_to(_FOLDER / "integration"):
             item.add_marker(pytest.mark.integration)
