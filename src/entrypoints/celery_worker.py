@@ -10,8 +10,9 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -25,10 +26,11 @@ from domain.delivery.loop import Loop
 from domain.delivery.perform import RENEW_SECONDS, Perform
 from entrypoints.beats import BEAT_SECONDS, Beats
 from entrypoints.cli_errors import load_settings, readable_errors
-from entrypoints.container import build
+from entrypoints.container import Container, build
 from entrypoints.ending import end_at_the_latest
 from entrypoints.listening import StartError
 from entrypoints.log_level import switch_on_signal
+from entrypoints.metrics.siblings import Siblings
 from entrypoints.observability import send_reports, speak_as
 from entrypoints.probes import probe_listener, probes_told
 from entrypoints.roles import Role, check
@@ -229,7 +231,7 @@ class Performer:
 
     async def _beat(self) -> None:
         """Let the parent know that this loop goes round, whatever the database and Celery do."""
-        slot = getattr(current_process(), "index", 0)
+        slot = _slot()
         while True:
             self.beats.beat(slot, self._done)
             await asyncio.sleep(BEAT_SECONDS)
@@ -240,7 +242,7 @@ class Performer:
             container = build(self.settings)
             renew = Loop("renew", container.perform().renew, container.clock(), poll_seconds=RENEW_SECONDS)
             try:
-                async with started(container, Role.WORKER), running(renew.run()):
+                async with started(container, Role.WORKER), running(renew.run()), _told_to_parent(container):
                     spare_the_collector()
                     self._said.over()
                     self._perform = container.perform()
@@ -276,6 +278,21 @@ class Performer:
             else:
                 self._said.over("looked up")
                 return
+
+
+def _slot() -> int:
+    """Which of the worker's processes this is; whoever replaces it takes it over."""
+    return getattr(current_process(), "index", 0)
+
+
+@asynccontextmanager
+async def _told_to_parent(container: Container) -> AsyncIterator[None]:
+    """The parent, where probes are answered, can ask for the metrics of this process inside."""
+    if _Process.probes is None:
+        yield
+        return
+    async with Siblings(container.metrics(), Path(_Process.probes.siblings.name), str(_slot())).listening():
+        yield
 
 
 class _Process:

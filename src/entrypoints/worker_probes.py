@@ -9,12 +9,15 @@ import logging
 import socket
 import threading
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from domain.delivery.attempts import Outage
 from entrypoints.beats import Beats
 from entrypoints.container import Container, build
 from entrypoints.health import Found
+from entrypoints.metrics.siblings import Siblings
 from entrypoints.probes import LAST_WORD_SECONDS, answering_probes
 from entrypoints.settings import Settings
 from entrypoints.startup import running
@@ -33,6 +36,8 @@ class WorkerProbes:
         self._beats = beats
         self._worker: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        # Where the processes tell this one their metrics: made before there are any, and theirs as well.
+        self.siblings = TemporaryDirectory(prefix="crossdock-")
         self._told = asyncio.Event()  # that the worker is to end
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
@@ -52,6 +57,7 @@ class WorkerProbes:
         self._call(self._over.set)
         if self._thread.is_alive():
             self._thread.join(3 * LAST_WORD_SECONDS)
+        self.siblings.cleanup()
 
     def _call(self, tell: Any) -> None:
         if self._loop is not None:
@@ -67,6 +73,8 @@ class WorkerProbes:
         container = build(self._settings)
         persistence, health = container.persistence(), container.health()
         container.backlog().asks_broker = False
+        metrics = container.metrics()
+        metrics.of_all = Siblings(metrics, Path(self.siblings.name), "parent").families
         health.ask("storage", persistence.ping, otherwise="unavailable", part=persistence)
         health.add("task_queue", self._look_at_queue)
         health.add("performers", self._beats.look)

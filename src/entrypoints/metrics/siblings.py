@@ -51,6 +51,8 @@ class Siblings:
         """The metrics of all that answer in time; of those that do not, that they do not."""
         sockets = {path.stem: path for path in sorted(self._folder.glob("*.sock"))}
         told = dict(zip(sockets, await asyncio.gather(*map(self._ask, sockets.items())), strict=True))
+        if self._place is not None and self._place not in told:  # it tells of the others, and has no socket of its own
+            told[self._place] = await self._metrics.families()
         up = Family("crossdock_worker_up", Kind.GAUGE, "Whether a process of this port answers.", (WORKER,))
         for place, families in told.items():
             up.add(place, value=families is not None)

@@ -1,5 +1,6 @@
 """The port that relay, consumer and worker answer probes on, with real services."""
 
+import asyncio
 import os
 import re
 import secrets
@@ -10,12 +11,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from entrypoints.container import build
+from entrypoints.settings import Settings
+from ports.persistence import Record
 from prove.process import ROOT, Process
+from tests.builders import a_task
 from tests.integration.task_queue.recording_worker import forget_queue
 
 PATIENCE_SECONDS = 60.0
@@ -197,3 +203,31 @@ def _first_answer(address: str) -> httpx.Response:
         except httpx.HTTPError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_a_worker_tells_the_metrics_of_each_of_its_processes(start: Start, settings: dict[str, str]) -> None:
+    """They perform, and the parent that answers does not."""
+    start("relay")
+    worker = start("worker", "--concurrency", "2")
+    worker.becomes(is_ready)
+
+    asyncio.run(record_what_nobody_can_perform(settings))
+    began = time.monotonic()
+    while sum(samples(text := worker.get("/metrics").text, "crossdock_dead_total").values()) < 1:
+        assert time.monotonic() - began < PATIENCE_SECONDS, worker.process.tail()
+        time.sleep(0.2)
+
+    up = samples(text, "crossdock_worker_up")
+    assert up == {'{worker="0"}': 1, '{worker="1"}': 1, '{worker="parent"}': 1}
+    (dead,) = (labels for labels, count in samples(text, "crossdock_dead_total").items() if count)
+    assert 'worker="parent"' not in dead
+    assert worker.process.end() == 0
+
+
+async def record_what_nobody_can_perform(settings: dict[str, str]) -> None:
+    persistence = build(Settings.load(settings, None)).persistence()
+    await persistence.start()
+    try:
+        await persistence.commit([Record(a_task(due_at=(now := datetime.now(UTC)), recorded_at=now))])
+    finally:
+        await persistence.stop()
