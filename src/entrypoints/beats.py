@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from domain.delivery.in_hand import STUCK_SECONDS
 from entrypoints.health import Found
 from ports.trouble import Cause, Trouble
 
@@ -15,16 +16,27 @@ SLOTS: Final = 256  # as many processes as a worker may have
 BEAT_SECONDS: Final = 1.0
 STILL_SECONDS: Final = 8.0  # without a beat; with the look at it that is seen within ten
 
-_ROW: Final = struct.Struct("=qdq")
+_ROW: Final = struct.Struct("=qdd")
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """When a process moved last, on the monotonic clock that all processes share, and how often it was done."""
+    """When a process moved last, and since when it has its oldest task in hand, or 0 when it has none.
+
+    Both on the monotonic clock, which all processes of a machine share.
+    """
 
     pid: int
     at: float
-    done: int
+    busy_since: float
+
+    def still_for(self, now: float) -> float:
+        """Seconds that it has not got on, beyond what is usual; 0 when it does."""
+        if now - self.at > STILL_SECONDS:
+            return now - self.at
+        if self.busy_since and now - self.busy_since >= STUCK_SECONDS:
+            return now - self.busy_since
+        return 0.0
 
 
 class Beats:
@@ -37,9 +49,9 @@ class Beats:
         self._clock = clock
         self._memory = mmap.mmap(-1, SLOTS * _ROW.size)
 
-    def beat(self, slot: int, done: int) -> None:
-        """Say that this process moves, and how much it has done."""
-        _ROW.pack_into(self._memory, slot % SLOTS * _ROW.size, os.getpid(), self._clock(), done)
+    def beat(self, slot: int, busy_since: float | None) -> None:
+        """Say that this process moves, and since when it has its oldest task in hand."""
+        _ROW.pack_into(self._memory, slot % SLOTS * _ROW.size, os.getpid(), self._clock(), busy_since or 0.0)
 
     def read(self) -> Sequence[Beat]:
         """The processes that have ever moved; one that took another's place is there in its stead."""
@@ -47,15 +59,15 @@ class Beats:
         return [row for row in rows if row.pid]
 
     async def look(self) -> Found:
-        """Whether each of them moves; nothing is performed when none does."""
+        """Whether each of them gets on; nothing is performed when none does."""
         now = self._clock()
         beats = self.read()
-        still = [beat for beat in beats if now - beat.at > STILL_SECONDS]
+        still = [beat for beat in beats if beat.still_for(now)]
         if not still:
             return Found("ready")
-        longest = max(still, key=lambda beat: now - beat.at)
+        longest = max(still, key=lambda beat: beat.still_for(now))
         words = (
-            f"{len(still)} of {len(beats)} processes of this worker stand still;"
-            f" process {longest.pid} has for {now - longest.at:.0f} s"
+            f"{len(still)} of {len(beats)} processes of this worker do not get on;"
+            f" process {longest.pid} has not for {longest.still_for(now):.0f} s"
         )
         return Found("unavailable" if len(still) == len(beats) else "degraded", Trouble(Cause.STUCK, words))

@@ -179,7 +179,6 @@ class Performer:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.beats = Beats()
-        self._done = 0
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # made by `start`: none survives a fork
@@ -233,7 +232,8 @@ class Performer:
         """Let the parent know that this loop goes round, whatever the database and Celery do."""
         slot = _slot()
         while True:
-            self.beats.beat(slot, self._done)
+            working = None if self._perform is None else self._perform.working
+            self.beats.beat(slot, None if working is None else working.since)
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _work(self) -> None:
@@ -260,7 +260,6 @@ class Performer:
         except TimeoutError as error:
             raise Unavailable("the database is out of reach") from error
         await together(self._by_id(*one) for one in ids)
-        self._done += len(ids)
 
     async def _by_id(self, id: str, token: int) -> None:
         assert self._perform is not None  # noqa: S101 - it is opened

@@ -6,9 +6,11 @@ from entrypoints.container import Container
 
 def event_relay_loop(container: Container) -> Loop:
     """Carries recorded events to the broker."""
-    return Loop("event_relay", container.event_relay().step, container.clock(), pace=container.pace())
+    relay = container.event_relay()
+    return Loop("event_relay", relay.step, container.clock(), pace=container.pace(), part=relay)
 
 
 def task_relay_loop(container: Container) -> Loop:
     """Hands recorded tasks to the task queue."""
-    return Loop("task_relay", container.task_relay().step, container.clock(), pace=container.pace())
+    relay = container.task_relay()
+    return Loop("task_relay", relay.step, container.clock(), pace=container.pace(), part=relay)

@@ -13,11 +13,13 @@ from domain.delivery.loop import Loop
 from domain.delivery.perform import RENEW_SECONDS
 from entrypoints.consumer import housekeeping_loop, retry_loop
 from entrypoints.container import Container, build
+from entrypoints.health import Status
 from entrypoints.log_fields import identify
 from entrypoints.metrics.process import pools
 from entrypoints.relay import event_relay_loop, task_relay_loop
 from entrypoints.roles import Role
 from entrypoints.settings import Settings
+from entrypoints.stage_checks import watch_stages
 from ports import crash_points
 from ports.deliveries import Delivery, Lane
 from ports.errors import PortError
@@ -36,7 +38,7 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
         health.ask("storage", container.persistence().ping, otherwise="unavailable", part=container.persistence())
         if role is not Role.WORKER:
             parts.append(container.event_broker())
-            health.ask("event_broker", container.event_broker().identity, otherwise="degraded")
+            health.ask("event_broker", container.event_broker().identity, otherwise=_without_broker(container, role))
         if role.answers:
             parts.extend((container.cache(), container.weather()))
             health.watch("cache", container.cache())
@@ -59,6 +61,12 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
         yield
 
 
+def _without_broker(container: Container, role: Role) -> Status:
+    """How it is with a process while no event can be carried: some are for nothing else."""
+    nothing_else = role is Role.CONSUMER or (role is Role.RELAY and not role.hands_over(container.settings()))
+    return "unavailable" if nothing_else else "degraded"
+
+
 @asynccontextmanager
 async def pipeline(container: Container, role: Role = Role.UP) -> AsyncIterator[None]:
     """What ``role`` does besides answering requests, running inside and given back afterwards."""
@@ -76,7 +84,10 @@ async def pipeline(container: Container, role: Role = Role.UP) -> AsyncIterator[
         background.append(housekeeping_loop(container))
         works.append(container.receive().run())
         health.work(container.receive(), is_purpose=is_single)
+        health.work(container.receive().reactions)
+    watch_stages(container, role)
     if role.performs(settings):
+        health.watch("performers", container.perform())
         background.append(Loop("renew", container.perform().renew, container.clock(), poll_seconds=RENEW_SECONDS))
     task_queue = container.task_queue()
     process, counts = container.process(), container.delivery_counts()

@@ -19,7 +19,9 @@ from entrypoints.container import Container, build
 from entrypoints.health import Found
 from entrypoints.metrics.siblings import Siblings
 from entrypoints.probes import LAST_WORD_SECONDS, answering_probes
+from entrypoints.roles import Role
 from entrypoints.settings import Settings
+from entrypoints.stage_checks import watch_stages
 from entrypoints.startup import running
 from ports.errors import PortError
 from ports.trouble import Cause, Trouble
@@ -78,6 +80,7 @@ class WorkerProbes:
         health.ask("storage", persistence.ping, otherwise="unavailable", part=persistence)
         health.add("task_queue", self._look_at_queue)
         health.add("performers", self._beats.look)
+        watch_stages(container, Role.WORKER)
         try:
             async with running(_open(container), health.run()), answering_probes(container, self.listener, self._told):
                 await self._over.wait()

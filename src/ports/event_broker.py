@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ports.errors import Rejected, Unavailable
 from ports.message import Message
+from ports.trouble import Trouble
 
 # What became of one message: None, confirmed durably by the broker; Unavailable, not known to have arrived and may be
 # sent again; Rejected, never will be accepted as it stands.
@@ -32,6 +33,11 @@ class Batch:
 
 class Subscription(ABC):
     """One member of a group, receiving from topics."""
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why nothing can come now, though `receive` only waits; None when all is well, or the driver cannot tell."""
+        return None
 
     @abstractmethod
     async def receive(self, *, limit: int) -> Sequence[Batch]:

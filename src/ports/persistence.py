@@ -371,6 +371,13 @@ class Ledger(ABC):
         """Events that wait for our group and were taken by another broker, or by any before ``before``."""
 
     @abstractmethod
+    async def first_sent(self) -> Sequence[Delivery]:
+        """Of the events that wait for our group, the one that was sent first to its broker; none when none waits.
+
+        Events of one broker; which one, when there are several, is the store's to say.
+        """
+
+    @abstractmethod
     async def due(
         self, lane: Lane, *, now: datetime, limit: int, group: str = "", handed_before: datetime | None = None
     ) -> Sequence[Delivery]:

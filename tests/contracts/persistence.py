@@ -1181,6 +1181,25 @@ class PublishingContract(PersistenceCases):
 
         assert ids(lost) == [rows[1].id, rows[3].id]
 
+    async def test_the_first_that_was_sent_waits_longest(self, persistence: Persistence) -> None:
+        """Whatever was recorded before it; what is ready, dead or a task waits for others."""
+        rows = await recorded(
+            persistence,
+            a_delivery().sent("broker-1", NOON),
+            a_delivery(),
+            a_delivery().sent("broker-1", NOON - HOUR),
+            dead(a_delivery().sent("broker-1", NOON - DAY)),
+            a_task().handed_over(NOON - DAY),
+        )
+
+        first = list(await persistence.ledger.first_sent())
+        await commit(persistence, Remove(rows[2].id, None))
+        second = list(await persistence.ledger.first_sent())
+        await commit(persistence, Remove(rows[0].id, None))
+
+        assert (first, second) == ([rows[2]], [rows[0]])
+        assert list(await persistence.ledger.first_sent()) == []
+
     async def test_what_this_broker_took_long_ago_is_found(self, persistence: Persistence) -> None:
         rows = await recorded(
             persistence,

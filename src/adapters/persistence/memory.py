@@ -274,6 +274,10 @@ class _Deliveries:
         long_ago = here[: bisect_left(here, (before, 0))] if before else []
         return self._at(heapq.nsmallest(limit, (position for _, position in chain(elsewhere, long_ago))))
 
+    def first_sent(self) -> list[Delivery]:
+        line = next((sent for sent in self._sent.values() if sent), [])
+        return self._at(position for _, position in line[:1])
+
     def due(self, lane: Lane, group: str, now: datetime, limit: int, handed_before: datetime | None) -> list[Delivery]:
         heads = self._heads.get((lane, group), [])
         due = (self._rows[position] for _, position in islice(heads, bisect_right(heads, now, key=itemgetter(0))))
@@ -494,6 +498,9 @@ class _Ledger(Ledger):
 
     async def sent_events(self, *, to_other_than: str, before: datetime | None, limit: int) -> Sequence[Delivery]:
         return self._store.opened().deliveries.sent_events(to_other_than, before, limit)
+
+    async def first_sent(self) -> Sequence[Delivery]:
+        return self._store.opened().deliveries.first_sent()
 
     async def due(
         self, lane: Lane, *, now: datetime, limit: int, group: str = "", handed_before: datetime | None = None

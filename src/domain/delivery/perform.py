@@ -10,6 +10,7 @@ from uuid import UUID
 
 from domain.delivery.attempts import Attempts, Outage
 from domain.delivery.failures import bounded, reason, say_dead, together
+from domain.delivery.in_hand import InHand
 from domain.delivery.pace import Pace
 from domain.delivery.unit_of_work import CLAIM_SECONDS
 from domain.model.tasks import TASK_TYPES, Task
@@ -21,6 +22,7 @@ from ports.errors import Conflict, Rejected, Unavailable, Unknown
 from ports.log_context import Handling
 from ports.persistence import Persistence, Remove, Replace, Traffic
 from ports.told_once import ToldOnce
+from ports.trouble import Trouble
 
 log = logging.getLogger("crossdock.tasks")
 
@@ -59,6 +61,12 @@ class Perform:
         self._told = ToldOnce(log, "tasks are performed again", now=clock.monotonic)
         self._told_of_claims = ToldOnce(log, "tasks are claimed again", now=clock.monotonic)
         self._in_hand: dict[str, Delivery] = {}
+        self.working = InHand(clock, "task {}")  # told of long before it has failed
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """A work that hangs."""
+        return self.working.trouble
 
     async def by_id(self, id: str, token: int) -> None:
         """Perform the task that a queue tells of; one that is done, or was handed to another since, is passed over."""
@@ -131,7 +139,8 @@ class Perform:
         except (KeyError, TypeError, ValueError) as error:
             return Rejected(f"not a task that this version performs: {error!r}")
         try:
-            await bounded(work(parsed), WORK_SECONDS)
+            with self.working.working(f"{task.name} {task.id}"):
+                await bounded(work(parsed), WORK_SECONDS)
         except Exception as error:  # whatever it is, the row tells of it
             return error
         return None

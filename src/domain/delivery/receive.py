@@ -11,6 +11,7 @@ from typing import Any, Never
 
 from domain.delivery.attempts import Attempts, Outage
 from domain.delivery.failures import PROCESS_ENDED, bounded, is_told_to_end, reason, say_dead, storable, together
+from domain.delivery.in_hand import InHand
 from domain.delivery.pace import REST_MOST, Pace
 from domain.delivery.unit_of_work import Recording
 from domain.model.events import Event
@@ -20,7 +21,7 @@ from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Happening, Lane, State, ordering_key
 from ports.delivery_counts import Step
 from ports.errors import Conflict, PortError, Precondition, Rejected, Unavailable, Unknown
-from ports.event_broker import Batch, EventBroker
+from ports.event_broker import Batch, EventBroker, Subscription
 from ports.ids import Ids
 from ports.log_context import Handled, Handling
 from ports.message import BODY_MOST, SOURCE, Message, Unreadable, read_event
@@ -100,6 +101,21 @@ def _fingerprint(message: Message) -> str:
     return f"sha256:{hashlib.sha256(said.encode()).hexdigest()}"
 
 
+class Reactions:
+    """Whether what was received gets on: no partition pauses, and no reaction hangs, which is told before it failed."""
+
+    name = "reactions"
+
+    def __init__(self, clock: Clock) -> None:
+        self.paused: dict[tuple[str, int], Trouble] = {}  # partitions whose messages cannot be handled now
+        self.in_hand = InHand(clock, "the reaction to message {}")
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What does not get on; None: all of it does, or there is nothing."""
+        return next(iter(self.paused.values()), None) or self.in_hand.trouble
+
+
 class Receive:
     """One consumer of a group.
 
@@ -140,11 +156,15 @@ class Receive:
         self._failed_at = float("-inf")
         self._told = ToldOnce(log, "the consumer receives again", now=clock.monotonic)
         self._told_of_partitions = ToldOnce(log, "no partition pauses any more", now=clock.monotonic)
+        self._subscription: Subscription | None = None
+        self.reactions = Reactions(clock)
 
     @property
     def trouble(self) -> Trouble | None:
-        """Why nothing was received a moment ago; None: all is well, or there is nothing."""
-        return self._failure if self._clock.monotonic() - self._failed_at < TROUBLE_SECONDS else None
+        """Why nothing was received a moment ago, or can be now; None: all is well, or there is nothing."""
+        if self._clock.monotonic() - self._failed_at < TROUBLE_SECONDS:
+            return self._failure
+        return None if self._subscription is None else self._subscription.trouble
 
     def _note(self, failure: Trouble) -> None:
         self._failure, self._failed_at = failure, self._clock.monotonic()
@@ -169,7 +189,7 @@ class Receive:
 
     async def _receive(self, outage: Outage) -> Never:
         """Receive as one member of the group."""
-        subscription = self._broker.subscribe(self._topics, self._group)
+        subscription = self._subscription = self._broker.subscribe(self._topics, self._group)
         in_hand: set[asyncio.Task[None]] = set()
         checked: set[tuple[str, int]] = set()
         try:
@@ -191,6 +211,8 @@ class Receive:
             for task in in_hand:
                 task.cancel()
             await asyncio.gather(*in_hand, return_exceptions=True)
+            self._subscription = None
+            self.reactions.paused.clear()
             await self._give_back()
             try:
                 await subscription.close()
@@ -245,10 +267,13 @@ class Receive:
                 await self._clock.sleep(delay)
             else:
                 self._told_of_partitions.over(partition)
+                self.reactions.paused.pop(partition, None)
                 return
 
     def _pauses(self, batch: Batch, error: BaseException, *, level: int = logging.WARNING) -> None:
         told, partition = self._told_of_partitions, (batch.topic, batch.partition)
+        failed = Trouble(Cause.FAILED, f"{type(error).__name__}: see the log")
+        self.reactions.paused[partition] = error.trouble if isinstance(error, PortError) else failed
         told.trouble(
             "partition %d of %s pauses: %s", batch.partition, batch.topic, error, why=error, key=partition, level=level
         )
@@ -343,7 +368,8 @@ class Receive:
         work = self._recording(Traffic.CONSUMER)
         reached(CrashPoint.CONSUMER_BEFORE_EFFECT)
         try:
-            await bounded(self._reactions[type(one.event)](one.event, work), REACTION_SECONDS)
+            with self.reactions.in_hand.working(one.id):
+                await bounded(self._reactions[type(one.event)](one.event, work), REACTION_SECONDS)
             work.writes += [self._remember(one), *self._advance(one, state), *_off_the_outbox(one)]
             await work.commit()
         except (Unavailable, Unknown, Conflict):

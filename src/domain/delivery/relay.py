@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from domain.delivery.attempts import Attempts, Outage
 from domain.delivery.failures import PROCESS_ENDED, reason, say_dead, together
+from domain.delivery.in_hand import InHand
 from domain.delivery.pace import Pace
 from domain.delivery.queue_watch import QueueWatch
 from domain.delivery.shares import LeasedShares
@@ -21,6 +22,7 @@ from ports.log_context import Handling
 from ports.persistence import Block, HoldLease, MarkSent, Persistence, Remove, Replace, Traffic, Write
 from ports.task_queue import TaskQueue
 from ports.told_once import ToldOnce
+from ports.trouble import Trouble
 
 log = logging.getLogger("crossdock.relay")
 
@@ -32,6 +34,7 @@ HANDED_MOST = 1_000  # tasks that a queue was given and nobody has claimed
 UNHANDLED_SECONDS = 60.0  # before an event that our caught-up group has not handled is sent again
 DECLARE_SECONDS = 30.0
 LOOK_BACK_SECONDS = 15.0
+TROUBLE_SECONDS = 20.0  # twice as long as the longest pause before a queue is given again what it did not take
 
 
 class EventRelay:
@@ -63,6 +66,8 @@ class EventRelay:
         self._kept_types = frozenset(kept_types)
         self._topics = topics
         self._group = group
+        self.in_hand = InHand(clock, "a step of the relay of events")
+        self.trouble: Trouble | None = None  # its steps fail when it does not get on
         self._identity: str | None = None
         self._declared_at = self._looked_back_at = float("-inf")
         self._told = ToldOnce(log, "the broker takes all events again", now=clock.monotonic)
@@ -98,6 +103,7 @@ class EventRelay:
                 reached(CrashPoint.RELAY_BEFORE_MARK)
                 if marking is not None:
                     await marking
+                    self.in_hand.moved()
                 marking = asyncio.create_task(self._mark(batch, outcomes, identity, proofs))
                 busy = self._is_busy(outcomes)
                 if not busy or len(ready) < limit or self._pace.is_pressed:
@@ -246,8 +252,17 @@ class TaskRelay:
         self._attempts = attempts
         self._shares = shares
         self._outage = Outage()
+        self.in_hand = InHand(clock, "a step of the relay of tasks")
+        self._refusal: tuple[Trouble, float] | None = None  # and when that was
         self._queued = QueueWatch(persistence, clock)
         self._told = ToldOnce(log, "the queue takes all tasks again", now=clock.monotonic)
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the queue has not taken what it was given a moment ago."""
+        if self._refusal is None or self._clock.monotonic() - self._refusal[1] > TROUBLE_SECONDS:
+            return None
+        return self._refusal[0]
 
     async def step(self) -> bool:
         """Hand one batch over; whether there was anything. `Unavailable` when the queue or the store is."""
@@ -266,10 +281,13 @@ class TaskRelay:
         accepted = [task for task, outcome in zip(handed, outcomes, strict=True) if outcome is None]
         self._queued.handed([task for task in accepted if task.id not in again], again=bool(again))
         refused = [(task, outcome) for task, outcome in zip(handed, outcomes, strict=True) if outcome is not None]
+        self._refusal = None
         if not refused:
             self._outage.over()
             self._told.over()
             return True
+        if not accepted and isinstance(refused[0][1], Unavailable):
+            self._refusal = (refused[0][1].trouble, self._clock.monotonic())
         delay = self._outage.next_delay(None)
         why = refused[0][1]
         self._told.trouble("%d of %d tasks not taken and tried again: %s", len(refused), len(handed), why, why=why)

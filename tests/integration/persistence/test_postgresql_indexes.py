@@ -93,6 +93,7 @@ WANTED = {
     Read.ANSWERS: {"pk_answers"},
     Read.READY_EVENTS: {"ix_deliveries_ready_events", "ix_deliveries_stuck"},
     Read.SENT_EVENTS: {"ix_deliveries_sent"},
+    Read.FIRST_SENT: {"ix_deliveries_sent"},
     Read.DUE: {"ix_deliveries_due", "ix_deliveries_kept"},
     Read.HANDED_OVER: {"ix_deliveries_handed_over"},
     Read.DELIVERIES: {"uq_deliveries_id"},

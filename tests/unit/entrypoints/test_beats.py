@@ -2,6 +2,7 @@
 
 import os
 
+from domain.delivery.in_hand import STUCK_SECONDS
 from entrypoints.beats import STILL_SECONDS, Beats
 from entrypoints.health import Found
 from ports.trouble import Cause
@@ -20,34 +21,49 @@ async def test_a_worker_whose_processes_all_move_is_well() -> None:
     clock = Hand()
     beats = Beats(clock)
     for slot in range(4):
-        beats.beat(slot, done=slot)
+        beats.beat(slot, busy_since=None)
 
     clock.now += STILL_SECONDS
 
     assert await beats.look() == Found("ready")
-    assert [beat.done for beat in beats.read()] == [0, 1, 2, 3]
+    assert len(beats.read()) == 4
 
 
 async def test_a_process_that_stands_still_is_told_by_its_number() -> None:
     clock = Hand()
     beats = Beats(clock)
-    beats.beat(0, done=0)
+    beats.beat(0, busy_since=None)
     clock.now += STILL_SECONDS + 1
-    beats.beat(1, done=0)
+    beats.beat(1, busy_since=None)
 
     found = await beats.look()
 
     assert found.status == "degraded"
     assert found.trouble is not None
     assert found.trouble.cause is Cause.STUCK
-    assert found.trouble == f"1 of 2 processes of this worker stand still; process {os.getpid()} has for 9 s"
+    assert found.trouble == f"1 of 2 processes of this worker do not get on; process {os.getpid()} has not for 9 s"
+
+
+async def test_a_process_that_works_at_one_task_for_too_long_does_not_get_on() -> None:
+    clock = Hand()
+    beats = Beats(clock)
+    beats.beat(0, busy_since=clock.now - STUCK_SECONDS + 1)
+    beats.beat(1, busy_since=None)
+    working = await beats.look()
+    clock.now += 1
+
+    hanging = await beats.look()
+
+    assert working == Found("ready")
+    assert hanging.status == "degraded"
+    assert "process" in str(hanging.trouble)
 
 
 async def test_a_worker_none_of_whose_processes_moves_is_not_ready() -> None:
     clock = Hand()
     beats = Beats(clock)
-    beats.beat(0, done=0)
-    beats.beat(1, done=0)
+    beats.beat(0, busy_since=None)
+    beats.beat(1, busy_since=None)
 
     clock.now += STILL_SECONDS + 1
 
@@ -57,10 +73,10 @@ async def test_a_worker_none_of_whose_processes_moves_is_not_ready() -> None:
 async def test_a_process_in_the_place_of_one_that_died_makes_it_well_again() -> None:
     clock = Hand()
     beats = Beats(clock)
-    beats.beat(0, done=7)
+    beats.beat(0, busy_since=None)
     clock.now += STILL_SECONDS + 1
 
-    beats.beat(0, done=0)
+    beats.beat(0, busy_since=None)
 
     assert await beats.look() == Found("ready")
 
@@ -70,9 +86,9 @@ def test_a_child_is_seen_by_its_parent() -> None:
 
     child = os.fork()
     if child == 0:
-        beats.beat(3, done=5)
+        beats.beat(3, busy_since=5.0)
         os._exit(0)
     os.waitpid(child, 0)
 
     ((beat),) = beats.read()
-    assert (beat.pid, beat.done) == (child, 5)
+    assert (beat.pid, beat.busy_since) == (child, 5.0)

@@ -449,6 +449,17 @@ class CountsWhatIsNotInAQueue(LyingPersistence):
     parts: ClassVar = {"ledger": ledger}
 
 
+class TakesTheFirstRecordedForTheFirstSent(LyingPersistence):
+    """As if the order of recording were the order of sending."""
+
+    class ledger(Through):  # noqa: N801
+        async def first_sent(self) -> Sequence[Delivery]:
+            rows = self.store.honest._store.deliveries._rows.values()
+            return [row for row in rows if row.state is State.SENT][:1]
+
+    parts: ClassVar = {"ledger": ledger}
+
+
 class ForgetsWithoutBound(LyingPersistence):
     """Stops the store for as long as it takes."""
 

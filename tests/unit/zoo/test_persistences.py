@@ -51,6 +51,7 @@ CAUGHT: dict[type[zoo.LyingPersistence], str] = {
     zoo.LooksAtTheTimeAlone: "test_received_messages_wait_for_the_ones_before_them",
     zoo.HandsOverAgainAtOnce: "test_what_a_queue_was_given_lately_can_be_left_out",
     zoo.CountsWhatIsNotInAQueue: "test_it_is_counted_what_waits_in_a_queue",
+    zoo.TakesTheFirstRecordedForTheFirstSent: "test_the_first_that_was_sent_waits_longest",
     zoo.ForgetsWithoutBound: "test_no_more_than_the_limit_is_forgotten_at_once",
     zoo.ShowsTheDeadAgain: "test_pages_of_the_desk_follow_one_another",
     zoo.SearchesForPatterns: "test_the_desk_is_searched_by_lane_name_subject_and_reason",

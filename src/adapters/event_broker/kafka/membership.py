@@ -183,6 +183,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     # For the subscription
 
+    @property
+    def without_share(self) -> float:
+        """Seconds that it has had no share of its group, since it joined or the broker was last away."""
+        return 0.0 if self._has_share else asyncio.get_running_loop().time() - self._shared_at
+
     def take(self, limit: int) -> list[Batch]:
         """What can be handled now; it is in hand then."""
         return [

@@ -14,10 +14,12 @@ from adapters.event_broker.kafka.membership import Mark, Membership, end_consume
 from ports.errors import PortError, Unavailable
 from ports.event_broker import Batch, Subscription
 from ports.told_once import ToldOnce
+from ports.trouble import Cause, Trouble
 
 log = logging.getLogger("crossdock.event_broker")
 
 REST_SECONDS: Final = 0.5  # before it joins again
+APART_SECONDS: Final = 10.0  # longer than members usually need to share anew
 LEAVE_SECONDS: Final = 5.0  # to leave the group; what takes longer goes on in the background
 
 
@@ -43,6 +45,7 @@ class KafkaSubscription(Subscription):
         self._prefix = prefix
         self._seconds = seconds
         self._membership: Membership | None = None
+        self._apart_since = asyncio.get_running_loop().time()  # from the group, while there is no membership
         self._trouble: PortError | None = None
         self._news = asyncio.Event()
         self._is_closed = False
@@ -53,6 +56,16 @@ class KafkaSubscription(Subscription):
     def is_over(self) -> bool:
         """Whether it has been closed, and nothing of it is left."""
         return self._running.done()
+
+    @property
+    def trouble(self) -> Trouble | None:
+        if self._membership is not None:
+            seconds = self._membership.without_share
+        else:
+            seconds = asyncio.get_running_loop().time() - self._apart_since
+        if self._is_closed or seconds < APART_SECONDS:
+            return None
+        return Trouble(Cause.STUCK, f"the consumer has had no share of its group for {seconds:.0f} s")
 
     async def receive(self, *, limit: int) -> Sequence[Batch]:
         while not self._is_closed:
@@ -105,7 +118,7 @@ class KafkaSubscription(Subscription):
         try:
             await self._membership.live()
         finally:
-            self._membership = None
+            self._membership, self._apart_since = None, asyncio.get_running_loop().time()
             leaving = self._farewells.let_go(end_consumer(consumer))
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({leaving}, timeout=LEAVE_SECONDS)

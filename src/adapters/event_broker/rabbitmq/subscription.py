@@ -15,12 +15,14 @@ from ports.errors import PortError, Unavailable
 from ports.event_broker import Batch, Subscription
 from ports.shares import Shares
 from ports.told_once import ToldOnce
+from ports.trouble import Cause, Trouble
 
 log = logging.getLogger("crossdock.event_broker")
 
 ASK_SECONDS = 1.0  # between two questions which partitions are ours
 ANSWER_SECONDS = 3.0  # for the answer
 SURE_SECONDS = 4.0  # so long an answer holds: others take over soon after
+UNSURE_SECONDS = 8.0  # longer than a connection usually needs to be made again
 IN_HAND_SECONDS = 60.0  # so long a message may stay unacknowledged
 DECLARE_SECONDS = 20.0
 OPEN_SECONDS = 10.0
@@ -55,6 +57,7 @@ class RabbitMqSubscription(Subscription):
             Partition(topic, number, topology.queue(group, topic, number)) for topic, number in topology.each(topics)
         ]
         self._held: frozenset[int] = frozenset()
+        self._begun_at = time.monotonic()
         self._sure_until = float("-inf")
         self._trouble: PortError | None = None
         self._is_declared = False
@@ -63,6 +66,13 @@ class RabbitMqSubscription(Subscription):
         self._news = asyncio.Event()  # for who receives
         self._work = asyncio.Event()  # for who opens and closes consumers
         self._running: asyncio.Task[None] | None = None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        seconds = time.monotonic() - max(self._sure_until, self._begun_at)
+        if self._is_closed or self._running is None or seconds < UNSURE_SECONDS:
+            return None
+        return Trouble(Cause.STUCK, f"which partitions may be received has not been known for {seconds:.0f} s")
 
     async def receive(self, *, limit: int) -> Sequence[Batch]:
         while not self._is_closed:

@@ -88,6 +88,9 @@ READS = {
         ORDER BY position LIMIT :most
         """
     ),
+    Read.FIRST_SENT: Query(
+        f"SELECT {_delivery} FROM deliveries WHERE state = 'sent' ORDER BY sent_to, sent_at LIMIT 1"
+    ),
     Read.DUE: Query(
         f"""
         SELECT {_delivery} FROM deliveries

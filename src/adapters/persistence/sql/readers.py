@@ -43,6 +43,7 @@ class Read(Enum):
     ANSWERS = auto()  # ids
     READY_EVENTS = auto()  # partitions, most, after
     SENT_EVENTS = auto()  # other_than, before, most
+    FIRST_SENT = auto()
     DUE = auto()  # of_lane, group, now, handed_before, most
     HANDED_OVER = auto()
     DELIVERIES = auto()  # ids
@@ -177,6 +178,9 @@ class SqlLedger(Ledger):
     async def sent_events(self, *, to_other_than: str, before: datetime | None, limit: int) -> Sequence[Delivery]:
         sent_before = None if before is None else to_micros(before)
         return await self._deliveries(Read.SENT_EVENTS, other_than=to_other_than, before=sent_before, most=limit)
+
+    async def first_sent(self) -> Sequence[Delivery]:
+        return await self._deliveries(Read.FIRST_SENT)
 
     async def due(
         self, lane: Lane, *, now: datetime, limit: int, group: str = "", handed_before: datetime | None = None

@@ -307,6 +307,9 @@ SENT_EVENTS = Statement(
     .order_by(deliveries.c.position)
     .limit(bindparam("most"))
 )
+FIRST_SENT = Statement(
+    select(*_delivery).where(text("state = 'sent'")).order_by(deliveries.c.sent_to, deliveries.c.sent_at).limit(1)
+)
 _earlier = deliveries.alias("earlier")
 DUE = Statement(
     select(*_delivery)
@@ -431,6 +434,7 @@ READS = {
     Read.ANSWERS: ANSWERS_BY_ID,
     Read.READY_EVENTS: READY_EVENTS,
     Read.SENT_EVENTS: SENT_EVENTS,
+    Read.FIRST_SENT: FIRST_SENT,
     Read.DUE: DUE,
     Read.HANDED_OVER: HANDED_OVER,
     Read.DEAD: DEAD,
