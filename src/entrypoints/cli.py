@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entrypoints.cli_dead_letters import dead_letters
-from entrypoints.cli_errors import load_settings, readable_errors
+from entrypoints.cli_errors import FAILED, load_settings, readable_errors
 
 if TYPE_CHECKING:
     from entrypoints.roles import Role
@@ -160,6 +160,47 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
     from entrypoints.cli_tables import settings_table, write
 
     write(settings_table(settings.lines))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, max=86400, metavar="SECONDS", help="Look again until all is well, so long at most.")
+    ] = 0,
+    ask_weather: Annotated[
+        bool, typer.Option("--ask-weather", help="Ask the weather provider as well, which spends a call.")
+    ] = False,
+) -> None:
+    """Look at each service that was chosen, and say what to do.
+
+    Also at the schema and the topics. Changes nothing, and exits with 1 when something is wrong.
+    """
+    import asyncio
+    from dataclasses import asdict
+
+    from entrypoints.doctor import examine_until_well, is_well
+    from entrypoints.observability import configure_logging
+    from entrypoints.roles import Role, check
+
+    with readable_errors():
+        settings = load_settings(quiet=True)
+        check(Role.UP, settings)
+        if settings.logging.level != "debug":
+            # What goes wrong is what it tells.
+            configure_logging(settings.logging.format, "critical", secrets=settings.secrets)
+        found = asyncio.run(examine_until_well(settings, seconds=wait, ask_weather=ask_weather))
+    well = is_well(found)
+    if as_json:
+        checks = {finding.check: {k: v for k, v in asdict(finding).items() if k != "check"} for finding in found}
+        typer.echo(json.dumps({"status": "ready" if well else "unavailable", "checks": checks}, indent=2))
+    else:
+        from entrypoints.cli_tables import findings_table, write
+
+        write(findings_table(found))
+        wrong = sum(finding.status != "ready" for finding in found)
+        typer.echo("\nAll is well." if well else f"\n{wrong} of {len(found)} are not as they have to be.")
+    raise typer.Exit(0 if well else FAILED)
 
 
 @app.command()

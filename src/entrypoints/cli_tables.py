@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from entrypoints.doctor import Finding
 from entrypoints.settings_slots import Line
 from entrypoints.terminal import printable
 from ports.deliveries import Delivery
@@ -45,6 +46,17 @@ def dead_letters_table(deliveries: Iterable[Delivery]) -> Table:
             "" if each.last_failed_at is None else f"{each.last_failed_at:%Y-%m-%d %H:%M:%S}Z",
             _text(each.reason or ""),
         )
+    return table
+
+
+def findings_table(found: Iterable[Finding]) -> Table:
+    """What was found about each thing; below what is not as it has to be, what to do about it."""
+    table = _table("check", "status", "cause", "what was found")
+    for finding in found:
+        style = None if finding.status == "ready" else "red"
+        table.add_row(finding.check, Text(finding.status, style or "green"), finding.cause, _text(finding.detail))
+        if finding.cure:
+            table.add_row("", "", "", Text(f"→ {finding.cure}", style="bold"))
     return table
 
 

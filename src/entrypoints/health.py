@@ -182,7 +182,7 @@ class HealthCheck:
                 _log.info("check is well again", check=name, cause=str(before.cause), seconds=seconds)
             return {"status": "ready", "cause": "", "detail": "", "cure": "", "since": ""}
         detail = trouble if len(trouble) <= REPORTED_MOST else f"{trouble[:REPORTED_MOST]}…"
-        what_to_do = cure(trouble.cause)
+        what_to_do = cure(name, trouble.cause)
         if before is None or before.cause is not trouble.cause:
             at = self._clock.now() if before is None else before.at
             since = self._clock.monotonic() if before is None else before.monotonic

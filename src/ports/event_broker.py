@@ -79,6 +79,13 @@ class EventBroker(ABC):
     async def declare(self, topics: Sequence[str], group: str) -> None:
         """Make sure that what is published on ``topics`` from now on is kept for ``group``, members or not."""
 
+    async def missing(self, topics: Sequence[str], group: str) -> Sequence[str]:  # noqa: ARG002
+        """What `declare` would make; changes nothing.
+
+        `Rejected` when something is there and is not as it has to be.
+        """
+        return ()
+
     @abstractmethod
     async def publish(self, messages: Sequence[Message]) -> Sequence[Outcome]:
         """Send a batch and return one outcome for each message, in their order, within the driver's own deadline.

@@ -73,6 +73,9 @@ class Identity(ABC):
     async def stop(self) -> None:  # noqa: B027
         """Let go of what is held."""
 
+    async def ping(self) -> None:  # noqa: B027
+        """Return when tokens can be checked; `Unavailable` when not."""
+
     @abstractmethod
     async def identify(self, token: str) -> Principal:
         """Whom this token is of.

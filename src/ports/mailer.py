@@ -23,6 +23,9 @@ class Mail:
 class Mailer(ABC):
     """Hands mail to whoever delivers it."""
 
+    async def ping(self) -> None:  # noqa: B027 - some are nowhere else
+        """Return when the server has let us in, without a mail; `Unavailable` or `Rejected` when not."""
+
     @abstractmethod
     async def send(self, mail: Mail) -> None:
         """Return when the mail has been accepted for delivery.

@@ -19,6 +19,7 @@ from domain.model.order import Order
 from domain.model.tasks import Task
 from domain.model.user import Owner, User
 from ports.deliveries import Delivery, Lane, State
+from ports.trouble import Trouble
 
 # --- what a use case works with ---------------------------------------------------------------------------------------
 
@@ -476,6 +477,11 @@ class Persistence(ABC):
     @abstractmethod
     async def ping(self) -> None:
         """Return when a read has been answered; `Unavailable` otherwise."""
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why what was to be written a moment ago could not be; None when it could, or nothing was. Asks nobody."""
+        return None
 
     def announce(self, lanes: Collection[Lane]) -> None:  # noqa: B027 - nobody to tell is the usual case
         """Let other processes that listen know that something of these lanes was recorded.

@@ -25,6 +25,9 @@ class TaskQueue(ABC):
         """How many more tasks may be handed over now; a queue that cannot tell takes what one batch may have."""
         return 1_000
 
+    async def ping(self) -> None:  # noqa: B027 - some are nowhere else
+        """Return when whoever carries the tasks has answered; `Unavailable` or `Rejected` when not."""
+
     @abstractmethod
     async def enqueue(self, tasks: Sequence[Delivery]) -> Sequence[Outcome]:
         """Hand tasks over and return one outcome for each, in their order, within the driver's own deadline."""

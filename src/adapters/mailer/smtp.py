@@ -153,6 +153,13 @@ class SmtpMailer(Mailer):
         await asyncio.gather(*(_quit(client) for client in leaving))
         await asyncio.sleep(0)  # for what was cut to notice
 
+    async def ping(self) -> None:
+        if self._slots is None:
+            raise Unavailable("the mailer is not started")
+        with self._telling():
+            async with asyncio.timeout(self._deadline), self._slots:
+                self._keep(self._take() or await self._connect())
+
     async def send(self, mail: Mail) -> None:
         letter = self._letter(mail)
         if self._slots is None:

@@ -113,6 +113,16 @@ class CeleryTaskQueue(TaskQueue):
             sender.leave()
             await asyncio.to_thread(sender.join, _LAST_WORD_S)
 
+    async def ping(self) -> None:
+        """The broker, and where results would be kept, if that is a Redis."""
+        urls = dict.fromkeys((self._broker_url, self._result_backend or self._broker_url))
+        brokers = [
+            _Broker(url, self._queue, self._ca_file, self._socket_seconds)
+            for url in urls
+            if url.startswith(("redis", "amqp"))
+        ]
+        await asyncio.gather(*(asyncio.to_thread(broker.ping) for broker in brokers))
+
     async def enqueue(self, tasks: Sequence[Delivery]) -> Sequence[Outcome]:
         if not tasks:
             return []
@@ -309,15 +319,22 @@ class _Broker:
             },
         )
 
+    def ping(self) -> None:
+        """Return when it has answered."""
+        with self.telling("does not answer"), self.sending_app().connection_for_write() as connection:
+            channel = connection.default_channel
+            if not self.speaks_amqp:
+                channel.client.ping()
+
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def telling(self, what: str = "has not taken it") -> Iterator[None]:
         """Turn what the libraries raise into the port's errors."""
         try:
             yield
         except PortError:
             raise
         except tuple(ERRORS) as error:
-            raise port_error(error)(f"{self.where} has not taken it: {self._words(error)}") from error
+            raise port_error(error)(f"{self.where} {what}: {self._words(error)}") from error
 
     def _words(self, error: Exception) -> str:
         words = " ".join(str(error).split()) or type(error).__name__

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from entrypoints.cli import app
 
 CANARY = "canary-7f3a9c"
-COMMANDS = ("up", "migrate", "config", "openapi", "dead-letters")
+COMMANDS = ("up", "migrate", "config", "doctor", "openapi", "dead-letters")
 
 run = CliRunner()
 pytestmark = pytest.mark.usefixtures("logging_as_it_was")
@@ -33,7 +33,7 @@ def test_help_shows_each_command_in_a_line() -> None:
         assert line.endswith(".")
 
 
-@pytest.mark.parametrize("role", ["api", "relay", "consumer", "worker", "doctor"])
+@pytest.mark.parametrize("role", ["api", "relay", "consumer", "worker"])
 def test_what_is_not_part_of_this_release_is_no_command(role: str) -> None:
     refused = run.invoke(app, [role])
 

@@ -119,7 +119,7 @@ async def test_a_part_that_is_in_trouble_leaves_the_process_of_use(check: Health
         "status": "degraded",
         "cause": "out_of_reach",
         "detail": "the cache is away",
-        "cure": cure(Cause.OUT_OF_REACH),
+        "cure": cure("part", Cause.OUT_OF_REACH),
         "since": "2026-11-23T05:00:00.000000Z",
     }
 
@@ -152,7 +152,7 @@ async def test_words_of_others_are_cut(check: HealthCheck) -> None:
 
 @pytest.mark.parametrize("cause", Cause)
 def test_each_cause_says_what_to_do(cause: Cause) -> None:
-    assert cure(cause).endswith((".", "list`."))
+    assert cure("part", cause).endswith((".", "list`."))
 
 
 # --- when it looks ----------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ async def test_a_change_is_one_line_however_long_it_lasts(
         ("info", "check is well again", "part", "out_of_reach"),
     ]
     assert log[0]["detail"] == "the disk is full"
-    assert log[0]["cure"] == cure(Cause.FULL)
+    assert log[0]["cure"] == cure("part", Cause.FULL)
     assert log[2]["seconds"] == 2 * MINUTE
 
 

@@ -93,6 +93,9 @@ class KafkaEventBroker(EventBroker):
             self._groups[topic].add(group)
         await self._cluster.declare(self._names(topics), self._prefix + group)
 
+    async def missing(self, topics: Sequence[str], group: str) -> Sequence[str]:  # noqa: ARG002 - the port's
+        return await self._cluster.missing(self._names(topics))
+
     async def publish(self, messages: Sequence[Message]) -> Sequence[Outcome]:
         return await self._publisher.publish(messages)
 

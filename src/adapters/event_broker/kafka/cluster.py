@@ -71,6 +71,14 @@ class KafkaCluster:
         async with kafka_errors("asked for topics", seconds=self._seconds):
             return {topic: len(leaders) for topic, leaders in (await self._leaders(topics)).items()}
 
+    async def missing(self, topics: Collection[str]) -> Sequence[str]:
+        """The topics that are not there; `Rejected` when one has another number of partitions."""
+        found = await self.partitions(topics)
+        for topic, number in found.items():
+            if number != self._partitions:
+                raise _other_number(topic, number, self._partitions)
+        return sorted(set(topics) - found.keys())
+
     async def ends(self, topics: Collection[str]) -> Offsets:
         """The offset that the next message of each partition gets, as far as topics are there."""
         async with kafka_errors("asked for the ends of topics", seconds=IDENTITY_SECONDS):

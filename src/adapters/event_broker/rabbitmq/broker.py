@@ -91,6 +91,18 @@ class RabbitMqEventBroker(EventBroker):
                 connection = await self._asking.connection(seconds=DECLARE_SECONDS)
                 await self._topology.declare(connection, topics, group)
 
+    async def missing(self, topics: Sequence[str], group: str) -> Sequence[str]:
+        with translated(f"looking for the queues of {group}"):
+            async with asyncio.timeout(DECLARE_SECONDS):
+                connection = await self._asking.connection(seconds=ANSWER_SECONDS)
+                missing = await self._topology.missing(connection, topics, group)
+        if limited := sorted(self._topology.without_limit):
+            raise Rejected(
+                f"RabbitMQ drops a message at its 20th delivery from {len(limited)} queues, of which {limited[0]} is"
+                " one: set a policy of delivery-limit -1 for them, or delete them when they are empty"
+            )
+        return missing
+
     async def publish(self, messages: Sequence[Message]) -> Sequence[Outcome]:
         return await self._publisher.publish(messages)
 

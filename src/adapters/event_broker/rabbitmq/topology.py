@@ -59,6 +59,26 @@ class Topology:
         finally:
             channel.close()
 
+    async def missing(self, connection: Connection, topics: Sequence[str], group: str) -> Sequence[str]:
+        """The queues that are not there; of each that is its arguments are compared, which only declaring does."""
+        channel = await connection.channel()
+        missing = []
+        try:
+            for topic, partition in self.each(topics):
+                queue = self.queue(group, topic, partition)
+                try:
+                    await channel.ask("queue_declare", queue=queue, passive=True)
+                except ChannelClosedByBroker as error:
+                    if error.reply_code != _NOT_FOUND:
+                        raise
+                    missing.append(queue)
+                    channel = await connection.channel()
+                else:
+                    channel = await self._declare_queue(connection, channel, queue)
+        finally:
+            channel.close()
+        return missing
+
     async def ready(self, connection: Connection, topics: Sequence[str], group: str) -> int:
         """How many messages wait in the queues that are there, those aside that some consumer has in hand."""
         channel = await connection.channel()

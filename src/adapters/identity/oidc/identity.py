@@ -10,6 +10,7 @@ from adapters.identity.oidc.issuer import Issuer
 from adapters.identity.oidc.scopes import scopes_in
 from adapters.identity.oidc.tokens import TokenCheck
 from ports.clock import Clock
+from ports.errors import Unavailable
 from ports.identity import Identity, InvalidToken, Principal, SignIn
 
 REMEMBERED_SECONDS: Final = 30.0
@@ -60,6 +61,12 @@ class OidcIdentity(Identity):
     async def stop(self) -> None:
         await self._issuer.stop()
         await self._http.stop()
+
+    async def ping(self) -> None:
+        try:
+            await self._issuer.keys_for(None, "")
+        except Unavailable as error:
+            raise Unavailable(self.trouble or str(error)) from error
 
     async def identify(self, token: str) -> Principal:
         digest = sha256(token.encode("utf-8", "surrogatepass")).digest()

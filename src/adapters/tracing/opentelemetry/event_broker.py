@@ -31,6 +31,9 @@ class TracedEventBroker(EventBroker):
     async def declare(self, topics: Sequence[str], group: str) -> None:
         await self._broker.declare(topics, group)
 
+    async def missing(self, topics: Sequence[str], group: str) -> Sequence[str]:
+        return await self._broker.missing(topics, group)
+
     async def publish(self, messages: Sequence[Message]) -> Sequence[Outcome]:
         spans = [self._begin(message) for message in messages]
         every = [*spans, *self._batch(spans)]

@@ -13,6 +13,9 @@ class TracedMailer(Mailer):
         self._mailer = mailer
         self._spans = spans
 
+    async def ping(self) -> None:
+        await self._mailer.ping()
+
     async def send(self, mail: Mail) -> None:
         with self._spans.span("send mail", SpanKind.CLIENT, {}):
             await self._mailer.send(mail)

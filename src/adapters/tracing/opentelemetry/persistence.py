@@ -9,6 +9,7 @@ from adapters.tracing.opentelemetry.spans import Spans
 from ports.deliveries import Lane
 from ports.persistence import Persistence, Traffic, Write
 from ports.trace_context import current
+from ports.trouble import Trouble
 
 
 class _Listener(Protocol):
@@ -41,6 +42,10 @@ class TracedPersistence(Persistence):
 
     async def stop(self) -> None:
         await self._persistence.stop()
+
+    @property
+    def trouble(self) -> Trouble | None:
+        return self._persistence.trouble
 
     async def ping(self) -> None:
         await self._persistence.ping()

@@ -30,6 +30,9 @@ class TracedTaskQueue(TaskQueue):
     def room(self) -> int:
         return self._queue.room()
 
+    async def ping(self) -> None:
+        await self._queue.ping()
+
     async def enqueue(self, tasks: Sequence[Delivery]) -> Sequence[Outcome]:
         spans = [
             self._spans.begin(f"send {task.name}", SpanKind.PRODUCER, self._attributes(task), below=task.trace)
