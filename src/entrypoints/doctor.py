@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from domain.model.weather import City
 from entrypoints.container import TOPICS, Container, build
@@ -19,6 +19,9 @@ SERVICE_SECONDS = 5.0  # for all questions to one service
 STOP_SECONDS = 2.0
 PAUSE_SECONDS = 1.0  # before everything is looked at again
 CITY = "Lisbon"
+
+# Who is told of what happens here; the settings see to it that the addresses can be used.
+_TOLD: Final = {"telemetry": "OTEL_EXPORTER_OTLP_ENDPOINT", "errors": "SENTRY_DSN"}
 
 Question = Callable[[], Awaitable[str]]
 
@@ -66,9 +69,10 @@ async def examine(settings: Settings, *, ask_weather: bool = False) -> list[Find
     for findings in await asyncio.gather(*services):
         found += findings
     found += [
-        Finding.well("telemetry", f"goes to {line.shown}; the address can be used, it was not asked")
+        Finding.well(check, f"goes to {line.shown}; the address can be used, it was not asked")
+        for check, name in _TOLD.items()
         for line in settings.lines
-        if line.variable.name == "OTEL_EXPORTER_OTLP_ENDPOINT" and settings.telemetry.endpoint is not None
+        if line.variable.name == name and line.origin != "default"
     ]
     return found
 

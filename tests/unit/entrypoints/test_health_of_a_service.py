@@ -60,7 +60,10 @@ async def test_a_reaction_that_never_returns_is_seen_and_so_is_its_end() -> None
     async def hangs(*_: Any) -> None:
         await gate.wait()
 
-    async with working(lambda container: container.confirm_order.override(providers.Object(hangs))) as dock:
+    def configure(container: Container) -> None:
+        container.confirm_order.override(providers.Object(hangs))
+
+    async with working(configure) as dock:
         await order(dock)
         await dock.clock.advance(SEEN_SECONDS)
         hanging = await readiness(dock)
