@@ -30,10 +30,6 @@ class TracedPersistence(Persistence):
         self.answers = persistence.answers
 
     @property
-    def trouble(self) -> str | None:
-        return getattr(self._persistence, "trouble", None)
-
-    @property
     def pools(self) -> Mapping[str, tuple[int, int]]:
         return getattr(self._persistence, "pools", {})
 
