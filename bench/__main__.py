@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="measured in each cell and round")
     parser.add_argument("--warm-up", type=float, default=0.5, help="seconds before it")
-    parser.add_argument("--only", nargs="+", metavar="CELL", help="1, 1b, 2, 3a, 3b, 4, 5a to 5e, 6, 7a to 7c")
+    parser.add_argument("--only", nargs="+", metavar="CELL", help="1, 1b, 2, 3a, 3b, 4, 5a to 5e, 6, 7a to 8c")
     # Ended from outside, children are ended too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return run(parser.parse_args())

@@ -2,6 +2,7 @@
 
 import itertools
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -126,6 +127,46 @@ class Bench:
                 return _round(*self._send(child, prepared.order_reads(orders), status=200))
 
         return run
+
+    # --- telemetry ---
+
+    def telling(self, *, lines: bool = False, traces: bool = False) -> Callable[[], Round]:
+        """Ours, orders; nothing is told, or a line of log for each request and metrics to a scrape a second, or traces.
+
+        Of traces one in ten is told, to a collector that forgets it. Requests are counted in any case, and among the
+        lines of the log are whole mails, since that is where they go.
+        """
+
+        def run() -> Round:
+            folder = self._new_folder()
+            database = self._copy(folder)
+            with ExitStack() as stack:
+                settings = {"CROSSDOCK_LOG_LEVEL": "info" if lines else "error", "CROSSDOCK_LOG_FORMAT": "json"}
+                if traces:
+                    settings |= stack.enter_context(self._collector(folder))
+                child = stack.enter_context(self._crossdock(folder, database, settings))
+                if lines:
+                    stack.enter_context(_scraped(child))
+                answers, cpu = self._orders(child, self._users)
+                faults = ledger.faults_drained(database, answers.ids) if self._drained(database) else ["not drained"]
+            return _round(answers, cpu, faults=faults)
+
+        return run
+
+    @contextmanager
+    def _collector(self, folder: Path) -> Iterator[dict[str, str]]:
+        port = free_port()
+        with serving(module("bench.collector", str(port)), folder=folder, port=port):
+            yield {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+                "OTEL_METRICS_EXPORTER": "none",
+                "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+                "OTEL_TRACES_SAMPLER_ARG": "0.1",
+            }
+
+    @staticmethod
+    def _drained(database: Path) -> bool:
+        return ledger.seconds_to_drain(database) is not None
 
     # --- weather ---
 
@@ -262,12 +303,38 @@ def cells(bench: Bench) -> list[Cell]:
         Cell("7a", "GET /orders/{id}  crossdock up", "none", bench.reading()),
         Cell("7b", "GET /orders/{id}  crossdock up, with tokens", "none", bench.reading(tokens=True)),
         Cell("7c", "GET /orders/{id}  crossdock up, callers counted in memory", "none", bench.reading(limits=True)),
+        Cell("8a", "POST /orders/  crossdock up, nothing told", f"{full}, order + event", bench.telling()),
+        Cell("8b", "POST /orders/  crossdock up, log and metrics", f"{full}, order + event", bench.telling(lines=True)),
+        Cell(
+            "8c",
+            "POST /orders/  crossdock up, a tenth traced",
+            f"{full}, order + event",
+            bench.telling(traces=True),
+        ),
         Cell("5a", "GET /weather/{city}  crossdock up, hot cities", "none", bench.weather_ours(hot)),
         Cell("5b", "GET /weather/{city}  crossdock up, 1,000 cities (Zipf)", "none", bench.weather_ours(zipf)),
         Cell("5c", "GET /weather/{city}  crossdock up, each city new", "none", bench.weather_ours(new)),
         Cell("5d", "GET /weather/{city}  crossdock up, provider gone, stale", "none", bench.weather_stale),
         Cell("5e", "GET /weather/{city}  by hand, a client each", "none", bench.weather_by_hand(hot)),
     ]
+
+
+@contextmanager
+def _scraped(child: Child) -> Iterator[None]:
+    """As by a Prometheus in a hurry."""
+    over = threading.Event()
+
+    def scrape() -> None:
+        while not over.wait(1.0):
+            child.read("/metrics")
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _ours(port: int, database: Path) -> dict[str, str]:

@@ -53,19 +53,26 @@ class Child:
         """The JSON of a 200."""
         return self._asked("GET", path, 200)
 
+    def read(self, path: str) -> str:
+        """The text of a 200."""
+        return self._text("GET", path, 200, None, {})
+
     def _asked(
         self, method: str, path: str, status: int, body: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Any:
+        return json.loads(self._text(method, path, status, body, headers or {}))
+
+    def _text(self, method: str, path: str, status: int, body: str | None, headers: Mapping[str, str]) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request(method, path, body, headers or {})
+            connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
             text = answer.read().decode()
         finally:
             connection.close()
         if answer.status != status:
             raise RuntimeError(f"{path} answered {answer.status}: {text[:500]}")
-        return json.loads(text)
+        return text
 
 
 def free_port() -> int:

@@ -62,6 +62,8 @@ def targets(outcome: Outcome) -> Iterator[Target]:
         ("5d", "5a", 0.9, None),
         ("7b", "7a", 0.85, None),
         ("7c", "7a", 0.95, None),
+        ("8b", "8a", 0.9, None),
+        ("8c", "8a", 0.85, None),
     ):
         if ours in rounds and theirs is not None and theirs in rounds:
             pairs = zip(rounds[ours], rounds[theirs], strict=True)
