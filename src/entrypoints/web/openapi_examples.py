@@ -20,7 +20,7 @@ _ORDER = {
     "total": "19.80",
     "created_at": _AT,
 }
-_CHECK = {"status": "ready", "detail": ""}
+_CHECK = {"status": "ready", "cause": "", "detail": "", "cure": "", "since": ""}
 _HAPPENING = {"at": _AT, "what": "failed", "why": "no such mailbox"}
 _DEAD_LETTER = {
     "id": _TASK_ID,

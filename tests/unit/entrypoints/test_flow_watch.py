@@ -9,7 +9,7 @@ from entrypoints.backlog import Backlog
 from entrypoints.flow_watch import KEPT_MOST, FlowWatch
 from ports.deliveries import Lane, State
 from ports.errors import Unavailable
-from ports.persistence import Record, Remember, Remove
+from ports.persistence import Record, Remember, Remove, Replace
 from tests.builders import a_delivery, a_message, a_task
 from tests.clock import ManualClock
 
@@ -73,11 +73,13 @@ async def test_the_first_look_and_one_after_a_long_while_have_nothing_to_compare
 
 
 async def test_what_a_person_gives_up_is_done(watch: FlowWatch, store: MemoryPersistence, clock: ManualClock) -> None:
-    await store.commit([Record(a_task().discarded(clock.now()))])
+    dead = a_task().died("no such mailbox", clock.now(), attempts=1)
+    await store.commit([Record(dead)])
     await watch.look()
+    await store.commit([Replace(dead.discarded(clock.now()), dead.token)])
     await clock.advance(2)
 
-    assert (await watch.look()).done_rate == 0
+    assert (await watch.look()).done_rate == 0.5
 
 
 async def test_it_is_told_how_long_the_first_has_waited(
