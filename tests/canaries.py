@@ -21,6 +21,7 @@ _FORMS = {
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://app:{quoted}@127.0.0.1:{port}/v1/traces",
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://app:{quoted}@127.0.0.1:{port}/v1/metrics",
     "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20{quoted}",
+    "SENTRY_DSN": "http://{quoted}@127.0.0.1:{port}/1",
 }
 # What callers send and is theirs alone.
 CALLERS = ("the token of a caller", "the key of a request", "the cookie of a caller", "the query of a caller")
