@@ -23,6 +23,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from adapters.reasons import reason
 from ports.clock import Clock
 from ports.errors import PortError, Rejected, Unavailable
+from ports.trouble import Cause
 
 RETRY_AFTER_MOST: Final = 60.0  # seconds; whoever asks for more patience is asked again sooner
 # Of an answer in JSON: 256 KB of `{},{},…` fit into the limit of bytes and cost 300 MB and a second of the event loop
@@ -257,7 +258,8 @@ class HttpClient:
         if status not in question.expect:
             if error_for_status(status) is Unavailable:
                 wait = retry_after(response.headers.get("Retry-After"), self._clock.now())
-                raise Unavailable(f"{host} answered {status}", retry_after=wait)
+                cause = Cause.LIMITED if status == 429 or wait else Cause.OUT_OF_REACH
+                raise Unavailable(f"{host} answered {status}", retry_after=wait, cause=cause)
             if status in _KEY_STATUSES and question.secrets:
                 raise Rejected(f"{host} refuses our key: it answered {status}")
             raise Rejected(f"{host} answered {status}")

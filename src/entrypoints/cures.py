@@ -8,6 +8,7 @@ from ports.trouble import Cause
 _CURES: Final[Mapping[Cause, str]] = {
     Cause.OUT_OF_REACH: "See that it runs and can be reached from here; `crossdock doctor` asks each service.",
     Cause.FULL: "Make room on its disk; the service goes on by itself.",
+    Cause.LIMITED: "Wait, it goes on by itself; or raise the limit.",
     Cause.REFUSED: "Change the setting that is named, or the other side; `crossdock doctor` asks again.",
     Cause.FAILED: "Look into the log for the error and where it was raised.",
     Cause.STUCK: "Look at what it waits for; when it does not end by itself, restart this process: nothing is lost.",
@@ -33,6 +34,10 @@ _OWN: Final[Mapping[tuple[str, Cause], str]] = {
         "weather",
         Cause.OUT_OF_REACH,
     ): "See that the provider can be reached from here; stale answers are given meanwhile.",
+    (
+        "weather",
+        Cause.LIMITED,
+    ): "Wait, or raise CROSSDOCK_WEATHER_QUOTA if the provider allows more; stale answers are given meanwhile.",
     (
         "weather",
         Cause.REFUSED,

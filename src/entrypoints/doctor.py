@@ -174,7 +174,9 @@ async def _look_at_cache(cache: Any) -> None:
 async def _weather(container: Container, *, ask: bool) -> list[Finding]:
     chosen = container.settings().weather
     if "openweather" in chosen.providers and isinstance(chosen, OpenWeatherAccess) and chosen.key is None:
-        trouble = Trouble(Cause.REFUSED, "openweather is not configured: its key is not set, and it answers 503")
+        trouble = Trouble(
+            Cause.REFUSED, "openweather is not configured: OPEN_WEATHER_API_KEY is not set, and it answers 503"
+        )
         return [Finding.ill("weather", trouble)]
     names = ", ".join(chosen.providers)
     if not ask:

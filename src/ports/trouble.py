@@ -10,6 +10,7 @@ class Cause(StrEnum):
 
     OUT_OF_REACH = "out_of_reach"  # the other side cannot be reached, or does not answer
     FULL = "full"  # the other side has no room left
+    LIMITED = "limited"  # no more is asked of the other side for now: a quota is spent, or it wants a pause
     REFUSED = "refused"  # as it stands it never will: a setting, or the other side, has to be changed
     FAILED = "failed"  # a fault of ours; the log has it
     STUCK = "stuck"  # what is in hand does not end

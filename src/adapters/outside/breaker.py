@@ -12,10 +12,12 @@ from domain.model.times import to_rfc3339
 from ports.clock import Clock
 from ports.errors import Unavailable
 from ports.outside import BreakerState, OutsideCounts
+from ports.trouble import Cause, Trouble
 
 log = logging.getLogger("crossdock.outside")
 
 _SLICES: Final = 10  # of the window; the oldest is forgotten as a whole
+_WORDS: Final = {Cause.OUT_OF_REACH: "does not answer", Cause.LIMITED: "takes no more calls"}
 _FORGOTTEN_SECONDS: Final = 20.0  # after the next call might have been made and was not
 
 
@@ -51,6 +53,7 @@ class Breaker(Generic[Q, A]):
         self._state = BreakerState.CLOSED
         self._opened_at: datetime | None = None  # when it ceased to be closed, for people
         self._closed_until = 0.0  # to everybody while open, on the monotonic scale
+        self._cause = Cause.OUT_OF_REACH  # of the last failure
         self._run = 0  # calls that began before the last change say nothing about the provider now
         counts.breaker(api, self._state)
 
@@ -59,7 +62,8 @@ class Breaker(Generic[Q, A]):
         """Why the provider is not asked now."""
         if self._opened_at is None or self._clock.monotonic() > self._closed_until + _FORGOTTEN_SECONDS:
             return None  # nobody has asked for so long, since another stands in for it, that nobody knows how it is
-        return f"{self._api} does not answer: not asked since {to_rfc3339(self._opened_at)}, but to see if it is back"
+        since = f"not asked since {to_rfc3339(self._opened_at)}, but to see if it is back"
+        return Trouble(self._cause, f"{self._api} {_WORDS[self._cause]}: {since}")
 
     @property
     def is_closed(self) -> bool:
@@ -79,13 +83,13 @@ class Breaker(Generic[Q, A]):
         except NotAsked:
             self._nothing_learnt(run)
             raise
-        except Unavailable:
-            self._failed(run)
+        except Unavailable as error:
+            self._failed(run, error.cause)
             raise
         except asyncio.CancelledError:
             # Cut off at the deadline is how a provider fails that never answers; gone with the caller says nothing.
             if passed(self._clock):
-                self._failed(run)
+                self._failed(run, Cause.OUT_OF_REACH)
             else:
                 self._nothing_learnt(run)
             raise
@@ -100,7 +104,9 @@ class Breaker(Generic[Q, A]):
             return
         wait = self._closed_until - self._clock.monotonic()
         if self._state is BreakerState.HALF_OPEN or wait > 0:
-            raise BreakerOpen(f"{self._api} is not asked: it failed too often", retry_after=max(wait, 1.0))
+            raise BreakerOpen(
+                f"{self._api} is not asked: it failed too often", retry_after=max(wait, 1.0), cause=self._cause
+            )
         self._change(BreakerState.HALF_OPEN)
 
     def _answered(self, run: int) -> None:
@@ -114,9 +120,10 @@ class Breaker(Generic[Q, A]):
         else:
             self._window.add(self._clock.monotonic(), failed=False)
 
-    def _failed(self, run: int) -> None:
+    def _failed(self, run: int, cause: Cause) -> None:
         if run != self._run:
             return
+        self._cause = Cause.LIMITED if cause is Cause.LIMITED else Cause.OUT_OF_REACH
         if self._state is BreakerState.HALF_OPEN:
             self._open()
             return
@@ -126,7 +133,8 @@ class Breaker(Generic[Q, A]):
         if failures >= self._failures_least and failures >= calls * self._ratio:
             self._opened_at = self._clock.now()
             self._open()
-            log.warning("%s does not answer: its breaker is open, %d of %d calls failed", self._api, failures, calls)
+            words = _WORDS[self._cause]
+            log.warning("%s %s: its breaker is open, %d of %d calls failed", self._api, words, failures, calls)
 
     def _nothing_learnt(self, run: int) -> None:
         if run == self._run and self._state is BreakerState.HALF_OPEN:

@@ -11,13 +11,16 @@ Each ends at once whatever would try again, and none says anything about the hea
 """
 
 from ports.errors import Unavailable
+from ports.trouble import Cause
 
 
 class NotAsked(Unavailable):
     """We held the question back; ``retry_after`` says when it is worth asking again."""
 
-    def __init__(self, detail: str, *, retry_after: float) -> None:
-        super().__init__(detail, retry_after=retry_after)
+    usual = Cause.OUT_OF_REACH
+
+    def __init__(self, detail: str, *, retry_after: float, cause: Cause | None = None) -> None:
+        super().__init__(detail, retry_after=retry_after, cause=cause or self.usual)
 
 
 class BreakerOpen(NotAsked):
@@ -27,9 +30,13 @@ class BreakerOpen(NotAsked):
 class ToldToWait(NotAsked):
     """The provider has said when it wants to be asked again, and it is not that late yet."""
 
+    usual = Cause.LIMITED
+
 
 class QuotaSpent(NotAsked):
     """The calls that the provider allows are used up for now."""
+
+    usual = Cause.LIMITED
 
 
 class Crowded(NotAsked):

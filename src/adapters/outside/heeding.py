@@ -7,6 +7,7 @@ from adapters.outside.ask import A, Ask, Q
 from adapters.outside.errors import NotAsked, ToldToWait
 from ports.clock import Clock
 from ports.errors import Unavailable
+from ports.trouble import Cause, Trouble
 
 log = logging.getLogger("crossdock.outside")
 
@@ -30,7 +31,10 @@ class Heeding(Generic[Q, A]):
     def trouble(self) -> str | None:
         """Why the provider is not asked now."""
         wait = self._wait()
-        return f"{self._api} is not asked: it wants to be left alone, for {wait:.0f} seconds more" if wait > 0 else None
+        if wait <= 0:
+            return None
+        words = f"{self._api} is not asked: it wants to be left alone, for {wait:.0f} seconds more"
+        return Trouble(Cause.LIMITED, words)
 
     async def __call__(self, question: Q) -> A:
         wait = self._wait()

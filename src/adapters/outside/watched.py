@@ -15,13 +15,16 @@ from ports.trouble import Cause, Trouble, together
 
 log = logging.getLogger("crossdock.outside")
 
+DOUBT_SECONDS: Final = 60.0
+
 
 class Watched(Generic[Q, A]):
     """Counts each call by its outcome, with its seconds.
 
-    It knows whether the quota held the last one back, and whether the last answer was of no use: that our key is
-    refused, or what is said is nonsense, is one line in the log, as is that it is over. ``not_configured`` is what a
-    driver raises that lacks a setting.
+    It knows whether the quota held the last one back, and whether answers are of no use: that our key is refused, or
+    what is said is nonsense, is one line in the log, as is that it is over. A provider that was of use is not doubted
+    for one question alone: it takes two different ones in a row, or ``DOUBT_SECONDS`` without a good answer.
+    ``not_configured`` is what a driver raises that lacks a setting.
     """
 
     def __init__(
@@ -40,13 +43,15 @@ class Watched(Generic[Q, A]):
         self._not_configured = not_configured
         self._spent = ""  # why the quota held the last one back
         self._quota_back_at = float("-inf")
+        self._was_of_use = False
+        self._doubted: tuple[Q, float] | None = None  # the first question since that had no answer of use, and when
         self._no_use: tuple[str, str] | None = None  # since when, and why the last answer was
 
     @property
     def trouble(self) -> str | None:
         """That the quota is spent, or that answers are of no use."""
         wait = self._quota_back_at - self._clock.monotonic()
-        spent = f"{self._spent}, for {wait:.0f} seconds more" if wait > 0 else None
+        spent = Trouble(Cause.LIMITED, f"{self._spent}, for {wait:.0f} seconds more") if wait > 0 else None
         if self._no_use is None:
             return spent
         since, why = self._no_use
@@ -64,7 +69,7 @@ class Watched(Generic[Q, A]):
                 self._spent = str(error)
                 self._quota_back_at = self._clock.monotonic() + (error.retry_after or 0.0)
             elif outcome is Outcome.REJECTED:
-                self._is_of_no_use(error)
+                self._is_of_no_use(question, error)
             elif outcome is Outcome.REFUSED:
                 self._is_of_use()
             raise
@@ -72,7 +77,14 @@ class Watched(Generic[Q, A]):
         self._is_of_use()
         return answer
 
-    def _is_of_no_use(self, error: BaseException) -> None:
+    def _is_of_no_use(self, question: Q, error: BaseException) -> None:
+        if self._no_use is None and self._was_of_use:
+            now = self._clock.monotonic()
+            if self._doubted is None:
+                self._doubted = question, now
+            if question == self._doubted[0] and now - self._doubted[1] < DOUBT_SECONDS:
+                log.debug("%s gave one question an answer of no use: %s", self._api, error)
+                return
         if self._no_use is None:
             log.error("%s gives answers of no use: %s", self._api, error)
         since = to_rfc3339(self._clock.now()) if self._no_use is None else self._no_use[0]
@@ -80,6 +92,7 @@ class Watched(Generic[Q, A]):
 
     def _is_of_use(self) -> None:
         self._quota_back_at = float("-inf")
+        self._was_of_use, self._doubted = True, None
         if self._no_use is not None:
             self._no_use = None
             log.info("%s gives answers of use again", self._api)

@@ -30,7 +30,11 @@ class OpenWeather(WeatherProvider):
 
     @property
     def trouble(self) -> str | None:
-        return None if self._secrets else Trouble(Cause.REFUSED, "openweather is not asked: no key for it is set")
+        return (
+            None
+            if self._secrets
+            else Trouble(Cause.REFUSED, "openweather is not asked: OPEN_WEATHER_API_KEY is not set")
+        )
 
     async def current(self, city: City) -> Weather:
         if self._secrets is None:

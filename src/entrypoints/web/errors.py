@@ -59,7 +59,9 @@ _TABLE: dict[type[Exception], _Row] = {
     UnknownUser: _Row("unknown-user"),
     OrderNotFound: _Row("order-not-found"),
     CityNotFound: _Row("city-not-found"),
-    WeatherNotConfigured: _Row("weather-not-configured"),
+    WeatherNotConfigured: _Row(
+        "weather-not-configured", "The weather provider wants an API key, and OPEN_WEATHER_API_KEY is not set."
+    ),
     DeadLetterNotFound: _Row(
         "dead-letter-not-found", "Nothing of this id waits here; it may have been replayed or discarded meanwhile."
     ),
@@ -85,7 +87,7 @@ _TABLE: dict[type[Exception], _Row] = {
 # What the framework itself refuses.
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "content-too-large", 415: "unsupported-media-type"}
 
-# pydantic's own words where ours are clearer, or where pydantic's would repeat what was sent.
+# Ours instead of pydantic's: one voice, and nothing that repeats what was sent. In braces is what the rule says.
 _WORDS = {
     "missing": "This field is required.",
     "extra_forbidden": "There is no such field.",
@@ -96,6 +98,16 @@ _WORDS = {
     "uuid_type": "This must be a UUID.",
     "uuid_parsing": "This must be a UUID.",
     "list_type": "This must be a list.",
+    "string_pattern_mismatch": "This must match {pattern}.",
+    "string_too_short": "This must have {min_length} or more characters.",
+    "string_too_long": "This must have {max_length} characters or fewer.",
+    "string_unicode": "This must be text in UTF-8.",
+    "too_short": "This must have {min_length} or more entries.",
+    "too_long": "This must have {max_length} entries or fewer.",
+    "greater_than_equal": "This must be {ge} or more.",
+    "less_than_equal": "This must be {le} or less.",
+    "enum": "This must be {expected}.",
+    "literal_error": "This must be {expected}.",
     "model_type": "This must be an object.",
     "model_attributes_type": "This must be an object.",
 }
@@ -154,7 +166,8 @@ def invalid_request(errors: Iterable[tuple[str, str]]) -> Problem:
 
 def complaint(error: ErrorDetails, *, skip: int = 0) -> tuple[str, str]:
     """Where and what, from an error of pydantic; the first ``skip`` steps of the place are not of the request."""
-    return pointer_to(*error["loc"][skip:]), _WORDS.get(error["type"], error["msg"])
+    words = _WORDS.get(error["type"])
+    return pointer_to(*error["loc"][skip:]), error["msg"] if words is None else words.format_map(error.get("ctx", {}))
 
 
 def pointer_to(*steps: str | int) -> str:

@@ -236,8 +236,8 @@ _ALL = (
     ProblemType(
         "weather-unavailable",
         503,
-        "The weather provider does not answer",
-        "The provider is out of reach, too slow, or takes no more calls for now.",
+        "The weather cannot be had now",
+        "No provider that was chosen can be asked: out of reach, too slow, or it takes no more calls for now.",
         "Ask again after as many seconds as Retry-After says.",
     ),
 )

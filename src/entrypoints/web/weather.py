@@ -17,8 +17,12 @@ from entrypoints.web.lean_route import LeanRoute
 from entrypoints.web.openapi import answered, problems
 from entrypoints.web.security import WeatherReader
 from ports.errors import Rejected, Unavailable
+from ports.trouble import Cause
 
 RETRY_AFTER = 10  # seconds, when the provider does not say
+
+_AWAY = "No weather provider answers now."
+_UNAVAILABLE = {Cause.LIMITED: "No weather provider may be asked now: a quota is spent, or a pause is wanted."}
 
 router = APIRouter(tags=["weather"], route_class=LeanRoute)
 
@@ -100,8 +104,7 @@ async def get_weather(
     except Unavailable as error:
         tell_once(request, "weather not available", error)
         headers = retry_after(error.retry_after, otherwise=RETRY_AFTER)
-        detail = "The weather provider does not answer now."
-        raise Problem("weather-unavailable", detail, headers=headers) from error
+        raise Problem("weather-unavailable", _UNAVAILABLE.get(error.cause, _AWAY), headers=headers) from error
     except Rejected as error:
         # At the level of details: the part that counts answers of no use has told the operator of the change.
         tell_once(request, "weather provider's answer is of no use", error, level=logging.DEBUG)

@@ -15,6 +15,7 @@ from adapters.http_client import HttpClient
 from domain.model.errors import CityNotFound
 from domain.model.weather import City, Weather
 from ports.errors import PortError, Rejected, Unavailable
+from ports.trouble import Cause
 from tests.clock import ManualClock
 from tests.integration.weather.questions import Question, openweather
 from tests.stand_ins.weather_faults import INWARD, REJECTED_FAULTS, UNAVAILABLE_FAULTS, redirects
@@ -238,6 +239,7 @@ async def test_every_kind_of_retry_after_is_read(  # noqa: PLR0917 - fixtures an
             await question.build(server.origin, http, clock).current(BERLIN)
 
         assert raised.value.retry_after == expected
+        assert raised.value.cause is (Cause.LIMITED if status == 429 or expected else Cause.OUT_OF_REACH)
 
 
 # Values

@@ -10,6 +10,7 @@ from adapters.outside.deadline import Deadline
 from adapters.outside.errors import BreakerOpen, QuotaSpent
 from ports.errors import Rejected, Unavailable
 from ports.outside import BreakerState, OutsideCounts
+from ports.trouble import Cause, Trouble
 from tests.clock import ManualClock
 from tests.unit.outside.scripted import NoSuchWord, Said, Scripted
 
@@ -271,3 +272,23 @@ async def test_it_knows_when_the_next_question_would_be_the_probe(
 
     assert probe.done()
     assert seen == [(True, False), (False, False), (False, True), (False, False), (True, False)]
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"), [(Cause.LIMITED, "takes no more calls"), (Cause.OUT_OF_REACH, "does not answer")]
+)
+async def test_it_tells_one_that_takes_no_more_from_one_that_is_away(
+    breaker: Breaker[str, Said], ask: Scripted, cause: Cause, words: str
+) -> None:
+    """429 without a time is no outage: there is nothing to be looked for in the network."""
+    ask.always = Unavailable("429", cause=cause)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await breaker("hour")
+
+    with pytest.raises(BreakerOpen) as raised:
+        await breaker("hour")
+
+    assert isinstance(breaker.trouble, Trouble)
+    assert breaker.trouble.startswith(f"words {words}: not asked since")
+    assert breaker.trouble.cause is raised.value.cause is cause

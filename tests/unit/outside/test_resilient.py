@@ -248,9 +248,11 @@ async def test_answers_of_no_use_give_the_old_one_too_and_are_told_to_the_operat
     for _ in range(10):
         answers.append(await words("hour"))
         await clock.advance(3)
+    with pytest.raises(Rejected):
+        await words("minute")
 
     assert all(answer.stale for answer in answers)
-    assert len(ask.calls) == 11
+    assert len(ask.calls) == 12
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("ERROR", "one gives answers of no use: not JSON")
     ]

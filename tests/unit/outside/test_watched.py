@@ -10,8 +10,9 @@ from adapters.outside.watched import Watched
 from domain.model.errors import WeatherNotConfigured
 from ports.errors import Rejected, Unavailable
 from ports.outside import HELD_BACK, Outcome, OutsideCounts
+from ports.trouble import Cause, Trouble
 from tests.clock import ManualClock
-from tests.unit.outside.scripted import NoSuchWord, Scripted, ToldQuota
+from tests.unit.outside.scripted import NoSuchWord, Said, Scripted, ToldQuota
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,8 @@ async def test_it_knows_that_the_quota_is_spent_until_it_is_not(clock: ManualClo
         await watched("hour")
 
     assert watched.trouble == "words is not asked: the quota is spent, for 7 seconds more"
+    assert isinstance(watched.trouble, Trouble)
+    assert watched.trouble.cause is Cause.LIMITED
     await clock.advance(7)
     assert watched.trouble is None
 
@@ -105,3 +108,54 @@ async def test_answers_of_no_use_are_a_trouble_and_a_line_until_the_next_good_on
         ("ERROR", "words gives answers of no use: it refuses our key"),
         ("INFO", "words gives answers of use again"),
     ]
+
+
+async def test_one_question_of_many_says_nothing_of_the_provider(
+    clock: ManualClock, counts: OutsideCounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or readiness and log would go back and forth with each who asks for that one."""
+    ask = Scripted(clock)
+    watched = Watched(ask, api="words", clock=clock, counts=counts)
+    await watched("hour")
+
+    with caplog.at_level(logging.INFO, logger="crossdock.outside"):
+        for _ in range(5):
+            await clock.advance(1)
+            for _ in range(2):
+                await _fails(watched, ask, "minute")
+            assert watched.trouble is None
+            await watched("hour")
+
+    assert caplog.records == []
+
+
+async def test_two_different_questions_in_a_row_are_the_provider(clock: ManualClock, counts: OutsideCounts) -> None:
+    ask = Scripted(clock)
+    watched = Watched(ask, api="words", clock=clock, counts=counts)
+    await watched("hour")
+
+    await _fails(watched, ask, "minute")
+    await _fails(watched, ask, "second")
+
+    assert watched.trouble is not None
+
+
+async def test_one_question_is_the_provider_when_nothing_good_comes_for_a_minute(
+    clock: ManualClock, counts: OutsideCounts
+) -> None:
+    """Where one thing alone is ever asked, a key that is revoked must be told as well."""
+    ask = Scripted(clock)
+    watched = Watched(ask, api="words", clock=clock, counts=counts)
+    await watched("hour")
+
+    await _fails(watched, ask, "hour")
+    await clock.advance(60)
+    await _fails(watched, ask, "hour")
+
+    assert watched.trouble is not None
+
+
+async def _fails(watched: Watched[str, Said], ask: Scripted, question: str) -> None:
+    ask.errors.append(Rejected("not JSON"))
+    with pytest.raises(Rejected):
+        await watched(question)

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import httpx
@@ -85,11 +86,44 @@ async def test_an_error_that_nobody_foresaw_gives_500_without_a_word_of_it(
     assert [line["exc_info"] for line in lines if line["event"] == "request failed"] == [True]
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/users/", "/orders/x/y", "/static/../app.py", "/problems/"])
+@pytest.mark.parametrize("path", ["/nothing", "/users/", "/orders/x/y", "/static/../app.py", "/problems/"])
 async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
 
     problem(answer, 404, "not-found")
+
+
+async def test_who_comes_without_a_path_is_led_to_the_documentation(client: httpx.AsyncClient) -> None:
+    """The address is relative: the Host is named by the caller."""
+    answer = await client.get("/")
+
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
+async def test_the_list_of_problems_leads_to_the_page_of_each(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/problems")
+
+    assert answer.status_code == 200
+    assert re.findall('href="/problems/([^"]+)"', answer.text) == list(PROBLEM_TYPES)
+
+
+async def test_what_is_wrong_with_a_request_is_told_in_one_voice(client: httpx.AsyncClient) -> None:
+    """Not in the words of a library, which are another sort of English."""
+    line = {"sku": "", "quantity": 0, "unit_price": "1" * 33}
+    wrong = {"user_id": "01937b5e-8f3a-7c21-9a4e-5d2f6b1c0e87", "currency": "eur", "lines": [line]}
+    order = await client.post("/orders/", json=wrong)
+    empty = await client.post("/orders/", json={**wrong, "currency": "EUR", "lines": []})
+    many = await client.get("/orders/", params={"limit": 101})
+
+    told = {each["pointer"]: each["detail"] for answer in (order, empty, many) for each in answer.json()["errors"]}
+    assert told == {
+        "/currency": "This must match ^[A-Z]{3}$.",
+        "/lines": "This must have 1 or more entries.",
+        "/lines/0/sku": "This must have 1 or more characters.",
+        "/lines/0/quantity": "This must be 1 or more.",
+        "/lines/0/unit_price": "This must have 32 characters or fewer.",
+        "/limit": "This must be 100 or less.",
+    }
 
 
 @pytest.mark.parametrize(

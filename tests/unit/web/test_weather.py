@@ -7,6 +7,7 @@ import pytest
 from domain.model.errors import CityNotFound, WeatherNotConfigured
 from domain.model.weather import Weather
 from ports.errors import Rejected, Unavailable
+from ports.trouble import Cause
 from tests.unit.web.parts import Parts
 from tests.unit.web.talk import pointers, problem
 
@@ -109,6 +110,28 @@ async def test_what_keeps_the_weather_from_being_told_has_a_name_and_tells_no_se
 
     problem(answer, status, code)
     assert "SECRET" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Unavailable("away"), "No weather provider answers now."),
+        (
+            Unavailable("429", cause=Cause.LIMITED),
+            "No weather provider may be asked now: a quota is spent, or a pause is wanted.",
+        ),
+        (WeatherNotConfigured(), "The weather provider wants an API key, and OPEN_WEATHER_API_KEY is not set."),
+    ],
+)
+async def test_why_there_is_no_weather_is_told(
+    client: httpx.AsyncClient, parts: Parts, error: Exception, told: str
+) -> None:
+    """Who has used up a quota is not told that somebody is away."""
+    parts.provider.says = error
+
+    answer = await client.get("/weather/Reykjavík")
+
+    assert answer.json()["detail"] == told
 
 
 @pytest.mark.parametrize(

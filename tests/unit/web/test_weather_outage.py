@@ -223,7 +223,7 @@ async def test_a_missing_key_is_told_in_readiness_before_anybody_asks_and_in_the
 
     assert check["cause"] == "refused"
     assert check["status"] == check["whole"] == "degraded"
-    assert check["detail"] == "openweather is not asked: no key for it is set"
+    assert check["detail"] == "openweather is not asked: OPEN_WEATHER_API_KEY is not set"
     assert answer.status_code == status
     assert 'crossdock_outside_calls_total{api="openweather",outcome="not_configured"} 1.0' in metrics
 
@@ -247,7 +247,20 @@ async def test_a_provider_that_wants_to_be_left_alone_is_not_asked_by_anybody(ht
     assert http.asked == [FIRST] * 2
     assert {(answer.status_code, answer.headers["retry-after"]) for answer in told} == {(503, "30")}
     assert check["detail"] == "openweather is not asked: it wants to be left alone, for 30 seconds more"
+    assert check["cause"] == "limited"
     assert after.status_code == 200
+
+
+async def test_a_spent_quota_is_no_outage(http: ScriptedHttp) -> None:
+    """Neither to the caller nor to the operator, who is told which setting it is."""
+    async with service(http, CROSSDOCK_WEATHER="openweather", CROSSDOCK_WEATHER_QUOTA="1/hour") as dock:
+        told = [await get(dock, f"/weather/City {number}") for number in range(2)]
+        check = await weather_check(dock)
+
+    assert [answer.status_code for answer in told] == [200, 503]
+    assert "a quota is spent" in told[1].json()["detail"]
+    assert check["cause"] == "limited"
+    assert "CROSSDOCK_WEATHER_QUOTA" in check["cure"]
 
 
 async def test_metrics_tell_of_recalls_and_the_time_of_calls(http: ScriptedHttp) -> None:
