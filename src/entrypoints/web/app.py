@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from entrypoints.asyncapi import describe_events
 from entrypoints.web import (
@@ -121,11 +122,11 @@ def create_app(
         callers = Callers(app.state.identity, edge.trusted_proxies)
         app.add_middleware(RateLimits, limit=edge.rate_limit, callers=callers)
     if edge.cors_origins:
-        # Any method and header: what is refused is refused by the route, with a problem, and not by the browser.
+        # Any header: what is refused is refused by the route, with a problem, and not by the browser.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=edge.cors_origins,
-            allow_methods=["*"],
+            allow_methods=_methods_of(app),
             allow_headers=["*"],
             expose_headers=EXPOSED,
             max_age=CORS_SECONDS,
@@ -138,3 +139,8 @@ def create_app(
         trace_of_request=None if tracing is None else tracing.of_request,
     )
     return app
+
+
+def _methods_of(app: FastAPI) -> list[str]:
+    """What some route answers; HEAD wherever there is a GET."""
+    return sorted({"HEAD"}.union(*(route.methods or () for route in app.routes if isinstance(route, Route))))

@@ -33,15 +33,15 @@ async def read_json(request: Request, model: type[Model]) -> Model:
             "The Content-Type must be application/json, in UTF-8.",
             headers={"Accept-Post": "application/json"},
         )
+    if _is_coded(request):
+        raise Problem(
+            "unsupported-media-type",
+            "The Content-Encoding says that the body is coded: send it as it is, without one.",
+            headers={"Accept-Encoding": "identity"},
+        )
     try:
         value = model.model_validate_json(body)
     except ValidationError as error:
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise Problem(
-                "unsupported-media-type",
-                "The body is compressed: send it as it is, without a Content-Encoding.",
-                headers={"Accept-Encoding": "identity"},
-            ) from None
         raise _refusal(error, body) from None
     if not _names_are_unique(body):
         raise Problem("malformed-json", "A name stands twice in one JSON object.")
@@ -83,8 +83,13 @@ def _is_json(content_type: str) -> bool:
     return charset in {"", "utf-8", "utf8"}
 
 
+def _is_coded(request: Request) -> bool:
+    given = ",".join(request.headers.getlist("content-encoding"))
+    return any(coding.strip().lower() not in {"", "identity"} for coding in given.split(","))
+
+
 def _refusal(error: ValidationError, body: bytes) -> Problem:
-    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    errors = error.errors(include_url=False, include_input=False)
     if errors[0]["type"] == "json_invalid":
         return Problem("malformed-json", errors[0]["msg"] + ".")
     try:

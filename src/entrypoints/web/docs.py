@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from entrypoints.web.fields import to_json
 from entrypoints.web.pages import CONTENT_SECURITY_POLICY, page
@@ -56,6 +56,12 @@ class DocsClient:
 
     id: str
     audience: str
+
+
+@router.get("/")
+async def front_door() -> RedirectResponse:
+    """Who comes without a path is shown what there is."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/docs")

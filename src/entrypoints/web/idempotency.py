@@ -97,7 +97,7 @@ def key_of(request: Request) -> str | None:
         return _ESCAPED.sub(r"\1", text[1:-1])
     if _BARE_KEY.fullmatch(text):
         return text
-    raise _invalid("This is none.")
+    raise _invalid("It cannot be read as a key." if text.strip('"') else "It is empty.")
 
 
 async def created_once(

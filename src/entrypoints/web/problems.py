@@ -12,6 +12,17 @@ from entrypoints.web.problem_types import PROBLEM_TYPES
 router = APIRouter(include_in_schema=False)
 
 
+@router.get("/problems")
+async def problem_list() -> HTMLResponse:
+    """All of them, each with the way to its page."""
+    rows = "\n".join(
+        f'<li>{kind.status} <a href="/problems/{escape(kind.code)}"><code>{escape(kind.code)}</code></a>: '
+        f"{escape(kind.title)}</li>"
+        for kind in PROBLEM_TYPES.values()
+    )
+    return page("Problems", f"<h1>Problems</h1>\n<ul>\n{rows}\n</ul>", headers={"Cache-Control": "max-age=3600"})
+
+
 @router.get("/problems/{code}")
 async def problem_page(code: str) -> HTMLResponse:
     """What a problem means and what to do about it."""

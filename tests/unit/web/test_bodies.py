@@ -129,6 +129,24 @@ async def test_a_compressed_body_is_refused_as_one(client: httpx.AsyncClient, us
     assert answer.headers["accept-encoding"] == "identity"
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "xyz", "identity, gzip", "GZIP"])
+async def test_a_coding_that_is_named_is_refused_whether_the_body_has_it_or_not(
+    client: httpx.AsyncClient, user: Any, coding: str
+) -> None:
+    """Who stands before us may have believed the header, and read something else."""
+    answer = await client.post("/orders/", json=an_order_for(user), headers={"Content-Encoding": coding})
+
+    problem(answer, 415, "unsupported-media-type")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+async def test_a_body_as_it_is_may_be_called_so(client: httpx.AsyncClient, user: Any, coding: str) -> None:
+    answer = await client.post("/orders/", json=an_order_for(user), headers={"Content-Encoding": coding})
+
+    assert answer.status_code == 201
+
+
 async def test_a_body_of_256_kib_is_read_and_one_byte_more_is_not(client: httpx.AsyncClient, user: Any) -> None:
     body = json.dumps(an_order_for(user)).encode()
 

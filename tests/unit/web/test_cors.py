@@ -41,6 +41,15 @@ async def test_a_page_of_a_site_that_is_let_in_may_ask_and_read_what_it_needs(pa
         assert {"ETag", "Link", "Location", "RateLimit", "Retry-After", "X-Request-ID"} <= set(exposed)
 
 
+async def test_a_page_is_offered_no_method_that_no_route_has(parts: Parts) -> None:
+    async with open_to(parts, APP) as client:
+        asked = {"Origin": APP, "Access-Control-Request-Method": "DELETE"}
+        answer = await client.options("/orders/", headers=asked)
+
+    assert answer.status_code == 400
+    assert answer.headers["access-control-allow-methods"] == "GET, HEAD, POST"
+
+
 async def test_a_page_of_any_other_site_is_not_let_in(parts: Parts) -> None:
     async with open_to(parts, APP) as client:
         answer = await client.get("/orders/", headers={"Origin": "https://app.example.com.evil.example"})

@@ -154,6 +154,13 @@ async def test_what_is_no_key_is_refused(client: httpx.AsyncClient, user: Any, k
     assert await orders_of(client) == []
 
 
+@pytest.mark.parametrize(("key", "told"), [("", "It is empty."), ('""', "It is empty."), ("a b", "It cannot be read")])
+async def test_a_key_that_is_none_is_told_why(client: httpx.AsyncClient, user: Any, key: str, told: str) -> None:
+    answer = await client.post("/orders/", json=an_order_for(user), headers={"Idempotency-Key": key})
+
+    assert problem(answer, 400, "invalid-idempotency-key")["detail"].startswith(told)
+
+
 async def test_several_keys_are_refused(client: httpx.AsyncClient, user: Any) -> None:
     answer = await client.post(
         "/orders/", json=an_order_for(user), headers=[("Idempotency-Key", "a"), ("Idempotency-Key", "a")]
