@@ -48,6 +48,6 @@ def issuer(folder: Path) -> Iterator[Issuer]:
     """One that publishes its key until the end of the block."""
     key, file, port = RSAKey.generate_key(2048, {"kid": "k1"}), folder / "key.json", free_port()
     file.write_text(json.dumps(key.as_dict(private=True)), encoding="utf-8")
-    command = module("tests.stand_ins.issuer", str(port), str(file))
+    command = module("tests.stand_ins.issuer", "--port", str(port), "--key", str(file))
     with serving(command, folder=folder, port=port, path="/.well-known/openid-configuration"):
         yield Issuer(port, key)

@@ -55,6 +55,10 @@ def ask(pins: Iterable[Pinned], more: Iterable[str]) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
         said = [line for line in done.stderr.splitlines() if line.strip()]
+        if "Traceback (most recent call last):" in said:  # how its libraries say that they reached nobody
+            raise NotAsked(
+                "it cannot be reached from here, or answers in no way known (OSV_URL names another)"
+            ) from None
         raise NotAsked(said[-1] if said else f"it ended with {done.returncode}") from None
     return answers
 

@@ -8,12 +8,13 @@ import typer
 
 from entrypoints.cli_dead_letters import dead_letters
 from entrypoints.cli_errors import FAILED, load_settings, readable_errors
+from entrypoints.cli_help import Commands
 
 if TYPE_CHECKING:
     from entrypoints.roles import Role
     from entrypoints.settings import Settings
 
-app = typer.Typer(
+app = Commands(
     help="Users, orders and the weather; brokers, queues and databases are chosen by settings.",
     no_args_is_help=True,
     add_completion=False,

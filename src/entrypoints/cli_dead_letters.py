@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from entrypoints.cli_errors import FAILED, load_settings, readable_errors
+from entrypoints.cli_help import Commands
 from ports.deliveries import Lane
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ InName = Annotated[str, typer.Option("--name", help="Only with this in the name.
 InSubject = Annotated[str, typer.Option("--subject", help="Only with this in the subject.", show_default=False)]
 InReason = Annotated[str, typer.Option("--reason", help="Only with this in the reason.", show_default=False)]
 
-dead_letters = typer.Typer(help="What could not be delivered: list, show, replay or discard it.", no_args_is_help=True)
+dead_letters = Commands(help="What could not be delivered: list, show, replay or discard it.", no_args_is_help=True)
 
 
 @dead_letters.command("list")
@@ -109,10 +110,11 @@ def discard(  # noqa: PLR0917 - options, each by its name
     name: InName = "",
     subject: InSubject = "",
     reason: InReason = "",
+    yes: Annotated[bool, typer.Option("--yes", help="With --all, do not ask on a terminal.")] = False,
 ) -> None:
     """Give up, so that what waits behind goes on; with --all and a filter, all that match."""
     sought = _sought(lane, name, subject, reason)
-    if everything and not ids and sys.stdin.isatty():
+    if everything and not ids and not yes and sys.stdin.isatty():
         which = "everything that waits" if sought == _sought() else "all that match"
         typer.confirm(f"Give up {which}?", abort=True)
     _change("discarded", ids or [], sought, everything=everything, as_json=as_json)

@@ -25,6 +25,8 @@ def load_settings(*, quiet: bool = False) -> "Settings":
     configure_logging(
         settings.logging.format, "warning" if quiet and level == "info" else level, secrets=settings.secrets
     )
+    for suspect in settings.suspects:
+        typer.echo(f"crossdock: {suspect.variable} {suspect.wrong}", err=True)
     return settings
 
 
@@ -45,6 +47,8 @@ def readable_errors(*more: type[Exception]) -> Iterator[None]:
             typer.echo(f"  {problem.variable}\n    {problem.wrong}", err=True)
             if problem.allowed:
                 typer.echo(f"    allowed: {problem.allowed}", err=True)
+            if problem.where:
+                typer.echo(f"    stands in: {problem.where}", err=True)
         typer.echo("\n`.env.example` lists all settings.", err=True)
         raise typer.Exit(BAD_SETTINGS) from None
     except foreseen as error:

@@ -1,5 +1,6 @@
 """Tables for people."""
 
+import os
 import sys
 from collections.abc import Iterable
 from itertools import groupby
@@ -13,12 +14,13 @@ from entrypoints.settings_slots import Line
 from entrypoints.terminal import printable
 from ports.deliveries import Delivery
 
-_WIDE = 240  # where no terminal says how wide it is, nothing is cut
+_WIDE = 240  # where neither a terminal nor COLUMNS says how wide it is, nothing is cut
 
 
 def write(table: Table) -> None:
     """Show the table on standard output."""
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    Console(width=None if known else _WIDE).print(table)
 
 
 def settings_table(lines: Iterable[Line]) -> Table:

@@ -53,7 +53,11 @@ def _problems(role: Role, settings: Settings) -> Iterator[Problem]:
     )
     if role in {Role.API, Role.RELAY, Role.CONSUMER}:
         if database != "postgresql":
-            why = "ends with its process" if database == "memory" else "belongs to one machine and one `crossdock up`"
+            why = (
+                "ends with its process"
+                if database == "memory"
+                else "is a file of one machine, made for all roles in one process"
+            )
             yield Problem(
                 "DATABASE_URL",
                 f"is {database}, which {why}; `crossdock {role}` shares its database with the other roles",

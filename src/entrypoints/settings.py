@@ -104,6 +104,7 @@ class Settings:
     files: ports.FileSettings
     faults: ports.FaultSettings
     lines: tuple[Line, ...] = ()  # one for each variable, for people
+    suspects: tuple[Problem, ...] = ()  # names in the environment that may be meant for us
 
     @classmethod
     def load(cls, environ: Mapping[str, str], dotenv: Path | None) -> Self:
@@ -118,7 +119,7 @@ class Settings:
         if problems:
             raise SettingsError(problems)
         lines = tuple(line for slot in slots for line in slot.lines(found, type(parts[slot.port])))
-        return cls(**parts, lines=lines)  # type: ignore[arg-type] # each slot gives one of the classes of its own field
+        return cls(**parts, lines=lines, suspects=found.suspects)  # type: ignore[arg-type] # each slot gives one of the classes of its own field
 
     @property
     def secrets(self) -> tuple[str, ...]:

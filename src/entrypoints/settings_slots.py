@@ -58,16 +58,38 @@ class Slot:
                 **{name: values[variable.name] for name, variable in named.items() if variable.name in values}
             )
         except ValidationError as error:
-            mistakes = error.errors(include_url=False)
+            filled, mistakes = None, error.errors(include_url=False)
         else:
-            contradictions = [(named[name], wrong) for name, wrong in filled.contradictions()]
-            problems.extend(Problem(variable.name, wrong, variable.allowed) for variable, wrong in contradictions)
-            return None if contradictions else filled
+            mistakes = []
         # Outside of the handler: an error of pydantic must not hang on ours as its context, with the value in it.
-        for mistake in mistakes:
-            variable = named[str(mistake["loc"][0])]
-            problems.append(_problem(variable, given, values.get(variable.name, ""), mistake))
-        return None
+        found = [
+            _problem(variable := named[str(each["loc"][0])], given, values.get(variable.name, ""), each)
+            for each in mistakes
+        ]
+        for name, wrong in () if filled is None else filled.contradictions():
+            found.append(Problem(named[name].name, wrong, named[name].allowed, given.where(named[name].name)))
+        found.extend(self._of_those_not_chosen(part, given))
+        problems.extend(found)
+        return None if found else filled
+
+    def _of_those_not_chosen(self, chosen: type[Part], given: Given) -> Iterator[Problem]:
+        """What could never be read for the others: better told now than on the day that one of them is chosen."""
+        looked_at = {variable.name for _, variable in chosen.variables()}
+        if self.choice is not None:
+            looked_at.add(self.choice.variable.name)
+        for part in self.parts:
+            named = {name: each for name, each in part.variables() if each.name not in looked_at}
+            looked_at |= {each.name for each in named.values()}
+            try:
+                part(**{name: given.values[each.name] for name, each in named.items() if each.name in given.values})
+            except ValidationError as error:
+                mistakes = error.errors(include_url=False)
+            else:
+                mistakes = []
+            for mistake in mistakes:
+                variable = named.get(str(mistake["loc"][0])) if mistake["loc"] else None
+                if variable is not None and variable.name in given.values:
+                    yield _problem(variable, given, given.values[variable.name], mistake)
 
     def lines(self, given: Given, chosen: type[Part]) -> Iterator[Line]:
         """Each variable as it stands now."""
@@ -95,7 +117,7 @@ class Slot:
             wrong = f"{quoted(shown)} is not part of this release"
         else:
             wrong = f"{quoted(shown)} is not known" if shown != HIDDEN else "the value (not shown) is not known"
-        problems.append(Problem(chooser.name, wrong, chooser.allowed))
+        problems.append(Problem(chooser.name, wrong, chooser.allowed, given.where(chooser.name)))
         return None
 
     def _chooser(self, choice: Choice) -> Variable:
@@ -128,4 +150,5 @@ def _problem(variable: Variable, given: Given, value: str, mistake: Mapping[str,
     reason = mistake.get("ctx", {}).get("error")
     # The reason may repeat a word of the value, but not where that may be a secret.
     tells = isinstance(reason, Refused) and (shown != HIDDEN or variable.secret or variable.sensitive)
-    return Problem(variable.name, f"{what} {reason if tells else 'is not allowed'}", variable.allowed)
+    wrong = f"{what} {reason if tells else 'is not allowed'}"
+    return Problem(variable.name, wrong, variable.allowed, given.where(variable.name))

@@ -1,8 +1,9 @@
 """Where values come from, and the one list of what is wrong with them."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from io import StringIO
 from pathlib import Path
@@ -14,6 +15,13 @@ from entrypoints.terminal import printable
 
 PREFIX = "CROSSDOCK_"
 FOLDER = "CROSSDOCK_SECRETS_DIR"
+_NEAR = 0.9  # one or two letters of an ordinary name
+# What others read may stand in `.env` as well: shells, Docker and libraries are given the same file.
+_OF_OTHERS = re.compile(
+    r"(AWS|AZURE|COMPOSE|CURL|DD|DOCKER|GOOGLE|LC|OTEL|PIP|REQUESTS|SSL|UV)_\w+|(PG|PYTHON)\w+|(ALL|HTTPS?|NO)_PROXY"
+    r"|COLUMNS|FORCE_COLOR|HEALTH_PATH|LANG|NO_COLOR|SERVICES_FOLDER|TZ|WEB_CONCURRENCY",
+    re.IGNORECASE,
+)
 
 
 class Origin(StrEnum):
@@ -32,9 +40,11 @@ class Problem:
     variable: str
     wrong: str
     allowed: str = ""
+    where: str = field(default="", compare=False)  # where the value stands, when that is not the environment
 
     def __str__(self) -> str:
-        return f"{self.wrong}; allowed: {self.allowed}" if self.allowed else self.wrong
+        told = f"{self.wrong}; allowed: {self.allowed}" if self.allowed else self.wrong
+        return f"{told}; stands in {self.where}" if self.where else told
 
 
 class SettingsError(Exception):
@@ -55,13 +65,17 @@ class Found:
     text: str
     origin: Origin
     file: Path | None = None
+    where: str = ""  # as a `Problem` says it
 
 
 class Given:
     """The values that were given, and what is wrong with where they stand."""
 
-    def __init__(self, found: Mapping[str, Found], problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self, found: Mapping[str, Found], problems: Iterable[Problem] = (), suspects: Iterable[Problem] = ()
+    ) -> None:
         self._found = found
+        self.suspects = tuple(suspects)  # names that may be meant for us, and are not refused
         self.values: Mapping[str, str] = {name: one.text.strip() for name, one in found.items()}
         self.problems = tuple(problems)
 
@@ -72,6 +86,10 @@ class Given:
     def file(self, name: str) -> Path | None:
         """The file that the value in use stood in."""
         return self._found[name].file if name in self._found else None
+
+    def where(self, name: str) -> str:
+        """Where the value in use stands, in words; nothing for the environment."""
+        return self._found[name].where if name in self._found else ""
 
     def lacks(self, name: str) -> bool:
         """Whether a value was given and could not be had."""
@@ -98,22 +116,31 @@ def given(environ: Mapping[str, str], dotenv: Mapping[str, str], known: Set[str]
             one = _found_in_folder(files.get(name, ()), name, problems)
         if one is not None:
             found[name] = one
-    unknown = {name for source, _ in sources for name in source if source[name].strip()} | set(files)
-    problems.extend(_unknown(unknown, with_files(known - {FOLDER}) | {FOLDER}))
-    return Given(found, problems)
+    names = with_files(known - {FOLDER}) | {FOLDER}
+    for source, where in ((environ, ""), (dotenv, str(Origin.DOTENV)), (dict.fromkeys(files, "x"), f"{FOLDER}")):
+        filled = {name for name in source if source[name].strip()} - names
+        problems.extend(_unknown({name for name in filled if name.upper().startswith(PREFIX)}, names, where))
+    filled = {name for name in dotenv if not name.upper().startswith(PREFIX)} - names
+    strange = {name for name in filled if near(name, names) or not _OF_OTHERS.fullmatch(name)}
+    problems.extend(_unknown(strange, names, Origin.DOTENV))
+    return Given(found, problems, _suspects(environ, names))
 
 
 def _found_in(source: Mapping[str, str], origin: Origin, name: str, problems: list[Problem]) -> Found | None:
     value, path = source.get(name, ""), source.get(f"{name}{SUFFIX}", "").strip()
     if value.strip() and path:
-        problems.append(Problem(name, f"is given twice: by itself and by {name}{SUFFIX}", "one of them"))
+        wrong = f"is given twice: by itself and by {name}{SUFFIX}"
+        problems.append(Problem(name, wrong, "one of them", _place(origin)))
         return None
     if not path or name == FOLDER:
-        return Found(value, origin) if value.strip() else None
+        return Found(value, origin, where=_place(origin)) if value.strip() else None
     try:
-        return Found(value_in(Path(path)), Origin.FILE, Path(path))
+        # Not the path itself: it may be a secret, given by mistake.
+        where = f"the file that {name}{SUFFIX} names"
+        return Found(value_in(Path(path)), Origin.FILE, Path(path), where)
     except Unreadable as error:
-        problems.append(Problem(f"{name}{SUFFIX}", f"names a file that {error}", f"the path of {FORM}"))
+        wrong = f"names a file that {error}"
+        problems.append(Problem(f"{name}{SUFFIX}", wrong, f"the path of {FORM}", _place(origin)))
         return None
 
 
@@ -125,7 +152,7 @@ def _found_in_folder(paths: Collection[Path], name: str, problems: list[Problem]
         return None
     for path in paths:
         try:
-            return Found(value_in(path), Origin.FILE, path)
+            return Found(value_in(path), Origin.FILE, path, f"the file {path.name} of {FOLDER}")
         except Unreadable as error:
             problems.append(
                 Problem(name, f"is a file in {FOLDER} that {error}", "a text file of one line, at most 64 KiB")
@@ -141,13 +168,31 @@ def _folder(path: str, problems: list[Problem]) -> Mapping[str, tuple[Path, ...]
         return {}
 
 
-def _unknown(names: Collection[str], known: Collection[str]) -> list[Problem]:
-    """A problem for each name with our prefix that means nothing."""
+def _place(origin: Origin) -> str:
+    return str(origin) if origin is Origin.DOTENV else ""
+
+
+def _unknown(names: Iterable[str], known: Collection[str], where: str) -> list[Problem]:
+    """A problem for each of these names, which mean nothing."""
+    allowed = "the names in .env.example, each also with _FILE"
+    return [Problem(printable(name), _suggestion(name, known), allowed, where) for name in sorted(names)]
+
+
+def _suspects(environ: Mapping[str, str], known: Collection[str]) -> list[Problem]:
+    """Names of the environment, which belongs to others as well, that are ours but for a letter or two."""
+    strange = {name for name, value in environ.items() if value.strip() and not name.upper().startswith(PREFIX)}
     return [
-        Problem(printable(name), _suggestion(name, known), "the names in .env.example, each also with _FILE")
-        for name in sorted(names)
-        if name.upper().startswith(PREFIX) and name not in known
+        Problem(printable(name), f"is read by nobody here; did you mean {meant}?")
+        for name in sorted(strange.difference(known))
+        if (meant := near(name, known))
     ]
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """The name that this one is but for a letter or two, or nothing."""
+    close = [candidate for candidate in known if abs(len(candidate) - len(name)) <= 2]
+    found = difflib.get_close_matches(name.upper(), close, n=1, cutoff=_NEAR)
+    return found[0] if found else ""
 
 
 def read_dotenv(path: Path) -> tuple[Mapping[str, str], list[Problem]]:
@@ -165,12 +210,17 @@ def read_dotenv(path: Path) -> tuple[Mapping[str, str], list[Problem]]:
     for line in parse_stream(StringIO(text)):
         if line.error:
             problems.append(Problem(f".env line {line.original.line}", "cannot be read", "NAME=value"))
+        elif line.key is not None and line.value is None:
+            problems.append(Problem(f".env line {line.original.line}", "has no `=`", "NAME=value"))
         elif line.key is not None:
             values[line.key] = line.value or ""
     return values, problems
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:
-    ours = [candidate.removeprefix(PREFIX) for candidate in known if candidate.startswith(PREFIX)]
-    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), ours, n=1)
-    return f"is unknown; did you mean {PREFIX}{near[0]}?" if near else "is unknown"
+    # Without the prefix, which would make all of them alike.
+    ours = {candidate.removeprefix(PREFIX): candidate for candidate in sorted(known, reverse=True)}
+    if name.upper().startswith(PREFIX):
+        ours = {short: candidate for short, candidate in ours.items() if candidate.startswith(PREFIX)}
+    found = difflib.get_close_matches(name.upper().removeprefix(PREFIX), ours, n=1)
+    return f"is unknown; did you mean {ours[found[0]]}?" if found else "is unknown"

@@ -1,13 +1,19 @@
-"""A local issuer of tokens, made by hand: it can also lie, be slow, and be away."""
+"""A local issuer of tokens, made by hand: it can also lie, be slow, and be away.
 
+To try the service with it: ``python -m tests.stand_ins.issuer --port 8098``.
+"""
+
+import argparse
 import asyncio
 import contextlib
 import json
 import sys
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
@@ -166,13 +172,41 @@ def _usual(key: Key) -> str:
     return "EdDSA" if isinstance(key, OKPKey) else "HS256"
 
 
+class _GenerousIssuer(FakeIssuer):
+    """Gives a token to whoever asks at ``/token``, with the ``sub`` and the ``scope`` of the query."""
+
+    def _answer(self, path: str) -> bytes:
+        asked = urlsplit(path)
+        if asked.path != "/token":
+            return super()._answer(path)
+        self.now = time.time()
+        claims: dict[str, Any] = {name: value for name, value in parse_qsl(asked.query) if name in {"sub", "scope"}}
+        body = self.token(**claims)
+        return f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
 async def _serve(port: int, key: Key) -> None:
-    issuer = FakeIssuer(key, now=0)
+    issuer = _GenerousIssuer(key, now=0)
     issuer.port = port
     async with issuer:
+        settings = ("CROSSDOCK_IDENTITY=oidc", f"OIDC_ISSUER={issuer.address}", f"OIDC_AUDIENCE={AUDIENCE}")
+        sys.stdout.write("".join(f"{line}\n" for line in settings))
+        sys.stdout.flush()
         await asyncio.Event().wait()
 
 
+def main() -> None:
+    """Serve until interrupted; prints the settings that make the service believe it."""
+    parser = argparse.ArgumentParser(
+        description="An issuer of tokens on 127.0.0.1, which gives one to whoever asks: GET /token?sub=ann&scope=…"
+    )
+    parser.add_argument("--port", type=int, default=0, help="a free one when none is said")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the private key (JWK); a new one when none is said")
+    chosen = parser.parse_args()
+    key = new_key() if chosen.key is None else RSAKey.import_key(json.loads(chosen.key.read_text()))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(chosen.port, key))
+
+
 if __name__ == "__main__":
-    # For a bench: python -m tests.stand_ins.issuer PORT FILE, with the private key (JWK) in FILE.
-    asyncio.run(_serve(int(sys.argv[1]), RSAKey.import_key(json.loads(Path(sys.argv[2]).read_text()))))
+    main()

@@ -398,8 +398,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A stand-in for the weather providers on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--provider", choices=["openweather", "open_meteo"], default="openweather")
-    parser.add_argument("--fault", metavar="NAME", help="how it fails, such as hang; any other word lists them all")
+    parser.add_argument("--fault", metavar="NAME", help="how it fails, such as hang; list names them all")
     chosen = parser.parse_args()
+    if chosen.fault == "list":
+        sys.stdout.write("".join(f"{name}\n" for name in FAULTS))
+        return
     if chosen.fault not in {None, *FAULTS}:
         parser.error(f"no fault is called {chosen.fault!r}; there are: {', '.join(FAULTS)}")
     script = as_the_providers_do if chosen.fault is None else FAULTS[chosen.fault]

@@ -1,6 +1,9 @@
+import argparse
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -90,3 +93,30 @@ def _finish(place: Path) -> None:
     realms = home / "data" / "import"
     realms.mkdir(parents=True, exist_ok=True)
     shutil.copy(REALM, realms / REALM.name)
+
+
+def main() -> None:
+    """One to try the service with, until it is interrupted; prints the settings that make the service believe it."""
+    argparse.ArgumentParser(
+        prog="python -m tools.services.keycloak",
+        description="Keycloak on 127.0.0.1 with the realm of tools/services/keycloak.json, until it is interrupted.",
+    ).parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing of it is left
+    with Keycloak.private() as server:
+        settings = {
+            "CROSSDOCK_IDENTITY": "oidc",
+            "OIDC_ISSUER": server.issuer,
+            "OIDC_AUDIENCE": "crossdock-api",
+            "CROSSDOCK_OIDC_DOCS_CLIENT_ID": "crossdock-docs",
+        }
+        print(*(f"{name}={value}" for name, value in settings.items()), sep="\n", flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failure as failure:
+        sys.exit(str(failure))
+    except KeyboardInterrupt:
+        pass

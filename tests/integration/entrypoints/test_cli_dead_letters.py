@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,6 +134,22 @@ def test_all_leaves_nothing(database: str, verb: str) -> None:
 
     assert done.exit_code == 0
     assert waiting() == []
+
+
+@pytest.mark.parametrize(("options", "answer", "left"), [([], "n\n", 1), ([], "y\n", 0), (["--yes"], "", 0)])
+def test_on_a_terminal_all_are_discarded_after_a_question_or_with_yes(
+    database: str, monkeypatch: pytest.MonkeyPatch, options: list[str], answer: str, left: int
+) -> None:
+    dead(a_task(), database=database)
+    # The runner puts a stream of its own in the place of standard input, whatever it is.
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("entrypoints.cli_dead_letters.sys", terminal)
+
+    done = CliRunner().invoke(app, ["dead-letters", "discard", "--all", *options], input=answer)
+
+    assert done.exit_code == left
+    assert ("Give up everything that waits?" in done.output) == (not options)
+    assert len(waiting()) == left
 
 
 def test_a_filter_chooses_what_is_listed_and_what_is_done(database: str) -> None:

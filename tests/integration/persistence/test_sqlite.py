@@ -44,6 +44,21 @@ def path(migrated: bytes, tmp_path: Path) -> Path:
     return path
 
 
+async def test_only_the_user_of_the_service_may_read_the_database(tmp_path: Path) -> None:
+    """Mail addresses are in it."""
+    path = tmp_path / "crossdock.db"
+    upgrade_sqlite(path)
+    persistence = SqlitePersistence(path, ManualClock())
+    await persistence.start()
+    await persistence.commit([AddUser(a_user())])
+
+    with os.scandir(tmp_path) as folder:
+        modes = {each.name: each.stat().st_mode & 0o777 for each in folder}
+    await persistence.stop()
+
+    assert modes == {f"crossdock.db{end}": 0o600 for end in ("", "-wal", "-shm", "-lock")}
+
+
 class TestSqlitePersistence(PersistenceContract):
     @pytest.fixture
     def clock(self) -> ManualClock:

@@ -120,3 +120,5 @@ def test_a_database_that_cannot_be_reached_is_no_good_news(locks: list[Path]) ->
     assert code == 2
     assert said[0].startswith("audit: run.txt: the advisory database could not be asked, nothing is known: ")
     assert len(said) == 1
+    assert "cannot be reached from here" in said[0]
+    assert "Error" not in said[0]

@@ -18,13 +18,14 @@ from ports.errors import PortError, Rejected, Unavailable
 from ports.trouble import Cause
 from tests.clock import ManualClock
 from tests.integration.weather.questions import Question, openweather
-from tests.stand_ins.weather_faults import INWARD, REJECTED_FAULTS, UNAVAILABLE_FAULTS, redirects
+from tests.stand_ins.weather_faults import FAULTS, INWARD, REJECTED_FAULTS, UNAVAILABLE_FAULTS, redirects
 from tests.stand_ins.weather_server import (
     WeatherServer,
     answers,
     as_the_providers_do,
     forecast,
     head,
+    main,
     observation,
     only,
     places,
@@ -354,3 +355,11 @@ async def test_of_a_key_that_comes_twice_the_last_counts(
     server.always(answers(body.replace(b'"temp": 11.3', b'"temp": 12.5, "temp": "x"')))
     with pytest.raises(Rejected):
         await openweather(server.origin, http, clock).current(BERLIN)
+
+
+def test_the_stand_in_names_its_faults(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["weather_server", "--fault", "list"])
+
+    main()
+
+    assert capsys.readouterr().out.splitlines() == list(FAULTS)

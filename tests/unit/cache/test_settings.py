@@ -131,9 +131,9 @@ def test_what_is_no_list_of_servers_is_refused(servers: str) -> None:
     assert problem.variable == "MEMCACHED_SERVERS"
 
 
-def test_only_the_chosen_cache_is_looked_at() -> None:
-    settings = Settings.load(
-        {"CROSSDOCK_CACHE": "memory", "REDIS_URL": "nonsense", "MEMCACHED_SERVERS": "nonsense"}, None
-    )
+def test_the_settings_of_caches_that_were_not_chosen_are_checked_as_well() -> None:
+    """What can never work is better told now than on the day that the cache is changed."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({"CROSSDOCK_CACHE": "memory", "REDIS_URL": "nonsense", "MEMCACHED_SERVERS": "nonsense"}, None)
 
-    assert settings.cache.backend == "memory"
+    assert [problem.variable for problem in caught.value.problems] == ["REDIS_URL", "MEMCACHED_SERVERS"]

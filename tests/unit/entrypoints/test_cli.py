@@ -94,6 +94,30 @@ def test_bad_settings_stop_each_command_with_one_list(command: list[str]) -> Non
     assert refused.stdout == ""
 
 
+def test_a_name_that_may_be_meant_for_us_is_pointed_out_by_each_command() -> None:
+    told = run.invoke(app, ["config", "--json"], env={"REDIS_UL": CANARY})
+
+    assert told.exit_code == 0
+    assert told.stderr == "crossdock: REDIS_UL is read by nobody here; did you mean REDIS_URL?\n"
+    assert json.loads(told.stdout)
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("80", 80), ("", 240)])
+def test_a_table_is_as_wide_as_it_is_told_where_there_is_no_terminal(columns: str, widest: int) -> None:
+    shown = run.invoke(app, ["config"], env={"COLUMNS": columns})
+
+    assert max(map(len, shown.output.splitlines())) <= widest
+    assert any("not used by this choice" in line for line in shown.output.splitlines()) == (widest > 80)
+
+
+@pytest.mark.parametrize("command", [[], ["config"], ["dead-letters"], ["dead-letters", "discard"]])
+def test_help_shows_no_type_for_what_is_only_switched_on(command: list[str]) -> None:
+    shown = run.invoke(app, [*command, "--help"])
+
+    assert shown.exit_code == 0
+    assert "bool" not in shown.output
+
+
 @pytest.mark.parametrize(("arguments", "environ"), [(["--workers", "2"], {}), ([], {"WEB_CONCURRENCY": "4"})])
 def test_up_with_several_workers_is_refused_with_the_reason(arguments: list[str], environ: dict[str, str]) -> None:
     refused = run.invoke(app, ["up", *arguments], env={"COLUMNS": "500", **environ})

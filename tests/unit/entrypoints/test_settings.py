@@ -234,6 +234,61 @@ def test_names_without_our_prefix_belong_to_others() -> None:
     Settings.load({"KAFKA_BOOTSTRAP_SERVERS": "elsewhere:9092", "OTEL_SDK_DISABLED": "true", "HOME": "/"}, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("OIDC_AUDIENC", "OIDC_AUDIENCE"), ("REDIS_UL", "REDIS_URL"), ("DATABASE_UR", "DATABASE_URL")],
+)
+def test_a_name_of_the_environment_that_is_ours_but_for_a_letter_is_pointed_out(name: str, meant: str) -> None:
+    """It is not refused: the environment belongs to others as well."""
+    settings = Settings.load({name: CANARY, "HOSTNAME": "here", "REDIS_PORT": "1", "DATABASE_URLS": ""}, None)
+
+    assert [(each.variable, each.wrong) for each in settings.suspects] == [
+        (name, f"is read by nobody here; did you mean {meant}?")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "variable", "wrong"),
+    [
+        ("DATABASE_UR=1", "DATABASE_UR", "is unknown; did you mean DATABASE_URL?"),
+        ("OPEN_WEATHR_KEY=1", "OPEN_WEATHR_KEY", "is unknown; did you mean OPEN_WEATHER_API_KEY?"),
+        ("port=1", "port", "is unknown; did you mean PORT?"),
+        ("OTEL_SERVICE_NAM=1", "OTEL_SERVICE_NAM", "is unknown; did you mean OTEL_SERVICE_NAME?"),
+        ("QQQ=", "QQQ", "is unknown"),
+        ("# a comment\nFOO", ".env line 2", "has no `=`"),
+    ],
+)
+def test_what_nobody_reads_in_the_file_is_refused(tmp_path: Path, line: str, variable: str, wrong: str) -> None:
+    """The file is ours alone."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"{line}\n")
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({}, dotenv)
+
+    (problem,) = caught.value.problems
+    assert (problem.variable, problem.wrong) == (variable, wrong)
+
+
+def test_what_libraries_and_tools_read_may_stand_in_the_file(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    names = ("OTEL_LOG_LEVEL", "PYTHONDEVMODE", "AWS_REGION", "SSL_CERT_FILE", "https_proxy", "NO_COLOR", "TZ")
+    dotenv.write_text("".join(f"{name}=1\n" for name in (*names, "COMPOSE_PROFILES", "WEB_CONCURRENCY")))
+
+    assert Settings.load({}, dotenv) == Settings.defaults()
+
+
+def test_the_settings_of_what_was_not_chosen_are_checked_as_well() -> None:
+    problems = refused(SMTP_URL=f"smtp://u:{CANARY}@h:x", KAFKA_BOOTSTRAP_SERVERS="nowhere", PORT="x")
+
+    assert [problem.variable for problem in problems] == ["KAFKA_BOOTSTRAP_SERVERS", "SMTP_URL", "PORT"]
+
+
+def test_what_was_not_chosen_may_be_incomplete() -> None:
+    """A name without its password is no mistake as long as nobody says it."""
+    Settings.load({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "ann"}, None)
+
+
 def test_a_missing_value_is_told_as_missing() -> None:
     class Smtp(Part):
         password: Annotated[str, Variable("SMTP_PASSWORD", "what it says", "a password", secret=True)]

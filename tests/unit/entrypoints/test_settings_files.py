@@ -325,7 +325,48 @@ def test_a_folder_that_cannot_be_read_is_refused(path: str) -> None:
     assert problem.wrong.startswith("is no folder that can be read here")
 
 
+# Where it stands
+
+
+def test_a_refusal_says_where_the_value_stands(tmp_path: Path, folder: Path, file: Callable[..., str]) -> None:
+    """Without the paths: one may be a secret, given by mistake."""
+    folder.joinpath("crossdock_grace").write_text("x")
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("HOST=a b\nCROSSDOCK_CASH=1\nCROSSDOCK_CACHE=disk\nMAIL_FROM_FILE=/nowhere\n")
+
+    problems = refused(
+        {
+            "PORT_FILE": file("x"),
+            "CROSSDOCK_SECRETS_DIR": str(folder),
+            "SMTP_URL": "nonsense",
+        },
+        dotenv,
+    )
+
+    assert {problem.variable: problem.where for problem in problems} == {
+        "PORT": "the file that PORT_FILE names",
+        "CROSSDOCK_GRACE": "the file crossdock_grace of CROSSDOCK_SECRETS_DIR",
+        "HOST": ".env",
+        "CROSSDOCK_CASH": ".env",
+        "CROSSDOCK_CACHE": ".env",
+        "MAIL_FROM_FILE": ".env",
+        "SMTP_URL": "",
+    }
+    assert str(tmp_path) not in str(SettingsError(problems))
+
+
 # On the command line
+
+
+@pytest.mark.usefixtures("logging_as_it_was")
+def test_a_command_says_where_the_value_that_it_refuses_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("CROSSDOCK_GRACE=x\n")
+
+    stopped = run.invoke(app, ["config"])
+
+    assert stopped.exit_code == 2
+    assert "'x' is not allowed\n    allowed: 0 to 3600\n    stands in: .env\n" in stopped.stderr
 
 
 @pytest.mark.usefixtures("logging_as_it_was")

@@ -1,6 +1,8 @@
 import io
 import logging
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import structlog
@@ -84,3 +86,16 @@ async def test_a_mail_cannot_forge_lines_of_a_json_log() -> None:
 
     assert len(out.getvalue().splitlines()) == 1
     assert out.getvalue()[:-1].isprintable()
+
+
+async def test_the_readme_shows_mails_with_the_names_that_the_log_has() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    shown = [line for line in readme.splitlines() if " mail [crossdock.mail] " in line]
+
+    with capture_logs() as lines:
+        await LogMailer().send(a_mail())
+
+    assert shown
+    for line in shown:
+        names = re.findall(r"(\w+)=", line)
+        assert names == [name for name in lines[0] if name in names]

@@ -1,6 +1,8 @@
 """Connections to a SQLite file."""
 
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from adapters.persistence.sql.errors import SQLITE_ERRORS, port_error
@@ -16,6 +18,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """
     if not path.parent.is_dir():
         raise Unavailable(f"the folder {path.parent} for the database does not exist: make it, or change DATABASE_URL")
+    # For this user alone; SQLite gives the files beside it the same mode. Only a new file is opened here: closing a
+    # handle of one in use would drop the locks on it. What cannot be made, SQLite tells in its words.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         connection = sqlite3.connect(
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256

@@ -1,6 +1,7 @@
 """Who has a SQLite file open: the operating system knows, and forgets the dead at once."""
 
 import fcntl
+import os
 from pathlib import Path
 
 
@@ -12,7 +13,8 @@ class Presence:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.with_name(path.name + "-lock").open("ab")
+        mark = path.with_name(path.name + "-lock")
+        self._file = os.fdopen(os.open(mark, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.alone = True
