@@ -34,7 +34,7 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
     grace = container.settings().server.grace
     health = container.health()
     async with AsyncExitStack() as stack:
-        parts: list[Any] = [container.telemetry(), container.metrics_export(), container.persistence()]
+        parts: list[Any] = [container.telemetry(), container.persistence()]
         health.ask("storage", container.persistence().ping, otherwise="unavailable", part=container.persistence())
         if role is not Role.WORKER:
             parts.append(container.event_broker())
@@ -49,6 +49,7 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
             if container.identity().wants_tokens:
                 health.watch("identity", container.identity())
         parts.append(container.mailer())
+        parts.append(container.metrics_export())  # its last word is of what the queue finished, and while all is open
         if role is not Role.WORKER:  # it is the other end of the queue
             parts.append(container.task_queue())
         container.backlog().asks_broker = role is not Role.WORKER

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -53,17 +54,26 @@ class MetricsExport:
             await ended(self._thread.join)
 
     def _run(self) -> None:
-        while not self._told_to_end.wait(self._seconds):
-            self._tell()
-        self._tell()
+        is_last = False
+        while not is_last:
+            is_last = self._told_to_end.wait(self._seconds)
+            try:
+                self._tell()
+            except Exception:  # of this time: nothing would be told any more
+                log.exception("metrics could not be told")
 
     def _tell(self) -> None:
         assert self._loop is not None  # noqa: S101 - it is started
-        gathering = asyncio.run_coroutine_threadsafe(self._metrics.families(), self._loop)
+        coroutine = self._metrics.families()
+        gathering: Future[list[Family]] | None = None
         try:
+            gathering = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
             families = gathering.result(GATHER_SECONDS)
         except Exception as error:  # above all: the event loop is held up, or has ended
-            gathering.cancel()
+            if gathering is None:
+                coroutine.close()
+            else:
+                gathering.cancel()
             log.warning("metrics could not be gathered, and none are told this time: %s", type(error).__name__)
             return
         scope = export.ScopeMetrics(InstrumentationScope("crossdock"), list(points(families, self._began)), "")

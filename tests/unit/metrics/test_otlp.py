@@ -6,7 +6,10 @@ import time
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
+from entrypoints.metrics.otlp import MetricsExport
+from entrypoints.metrics.registry import Metrics
 from entrypoints.settings import Settings
 from entrypoints.testing import crossdock
 from tests.stand_ins.collector import collecting
@@ -73,6 +76,50 @@ async def test_they_are_told_again_and_again_and_once_more_at_the_end() -> None:
         told = len(collector.requests)
 
         assert told >= 3
+
+
+async def test_the_last_word_is_no_false_alarm() -> None:
+    """An ordinary end is no trouble: what is told last was seen while all was open."""
+    with collecting() as collector:
+        async with crossdock(OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{collector.url}/v1/metrics"):
+            pass
+
+        assert set(values(collector.metrics["crossdock_storage_up"]).values()) == {1}
+        assert set(values(collector.metrics["crossdock_check"]).values()) == {0}
+
+
+async def test_metrics_outlive_what_the_exporter_does_not_foresee(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One telling that fails costs itself, and not all that would follow."""
+    with collecting() as collector:
+        async with crossdock(
+            OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{collector.url}/v1/metrics", OTEL_METRIC_EXPORT_INTERVAL="100"
+        ) as dock:
+            failing = [RuntimeError("the exporter has a fault")]
+            export = OTLPMetricExporter.export
+
+            def fails_once(self: OTLPMetricExporter, *given: Any, **named: Any) -> Any:
+                if failing:
+                    raise failing.pop()
+                return export(self, *given, **named)
+
+            monkeypatch.setattr(OTLPMetricExporter, "export", fails_once)
+            await asyncio.to_thread(collector.wait_for_requests, len(collector.requests) + 2)
+            await dock.settle()
+
+    assert not failing
+
+
+def test_a_loop_that_has_ended_is_asked_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """While a collector hangs the process may be done before the last telling begins."""
+    telling = MetricsExport(
+        Metrics(), Settings.load({"OTEL_METRICS_EXPORTER": "otlp"}, None).telemetry, process="a process"
+    )
+    asyncio.run(telling.start())
+
+    telling._told_to_end.set()
+    telling._thread.join(5)
+
+    assert "could not be gathered" in caplog.text
 
 
 async def test_a_collector_that_is_away_costs_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
