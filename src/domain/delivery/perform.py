@@ -151,14 +151,16 @@ class Perform:
         while True:
             task = self._in_hand[id]
             try:
-                if not await self._write(task, verdict):
-                    log.warning("task %s was taken over before it was marked", id)
+                ours = await self._write(task, verdict)
             except (Unavailable, Unknown) as error:
                 if self._clock.now() >= self._in_hand[id].due_at:
                     return  # the claim has run out: whoever takes it over marks it
                 await self._clock.sleep(outage.next_delay(getattr(error, "retry_after", None)))
             else:
-                self._count(task, verdict)
+                if ours:
+                    self._count(task, verdict)
+                else:
+                    log.warning("task %s was taken over before it was marked", id)
                 return
 
     def _count(self, task: Delivery, verdict: Delivery | None) -> None:

@@ -154,6 +154,7 @@ class Receive:
         self._suspects: defaultdict[tuple[str, int], set[str]] = defaultdict(set)  # what another had when it ended
         self._failure: Trouble | None = None
         self._failed_at = float("-inf")
+        self._surveyed: set[tuple[str, int]] = set()  # partitions whose batch in hand was looked up before
         self._told = ToldOnce(log, "the consumer receives again", now=clock.monotonic)
         self._told_of_partitions = ToldOnce(log, "no partition pauses any more", now=clock.monotonic)
         self._subscription: Subscription | None = None
@@ -213,6 +214,7 @@ class Receive:
             await asyncio.gather(*in_hand, return_exceptions=True)
             self._subscription = None
             self.reactions.paused.clear()
+            self._surveyed.clear()
             await self._give_back()
             try:
                 await subscription.close()
@@ -289,6 +291,7 @@ class Receive:
         incoming = [one for one in received if one.unreadable is not None or type(one.event) in self._reactions]
         if incoming:
             await self._handle(batch, incoming, first=first)
+        self._surveyed.discard((batch.topic, batch.partition))
         for one in received:  # not before, or it would be counted with each new try
             self._count(Step.RECEIVED, one)
             if one.event is None and one.unreadable is None:
@@ -311,7 +314,9 @@ class Receive:
         await together((surveying, self._persistence.commit([noting], traffic=Traffic.BOOKKEEPING)))
         noted &= names
         survey = surveying.result()
-        fresh = await self._drop_seen(incoming, survey)
+        again = partition in self._surveyed
+        self._surveyed.add(partition)
+        fresh = await self._drop_seen(incoming, survey, again=again)
         lanes: defaultdict[str, list[_Incoming]] = defaultdict(list)
         for one in fresh:
             lanes[one.subject or f"\0{one.source}\0{one.id}"].append(one)
@@ -323,7 +328,10 @@ class Receive:
             self._group, topic, [(one.subject, one.source, one.id) for one in incoming]
         )
 
-    async def _drop_seen(self, incoming: Sequence[_Incoming], survey: Survey) -> list[_Incoming]:
+    async def _drop_seen(
+        self, incoming: Sequence[_Incoming], survey: Survey, *, again: bool = False
+    ) -> list[_Incoming]:
+        """What is to be handled; ``again`` after a try whose own effects were seen, which the broker did not repeat."""
         fresh: dict[tuple[str, str], _Incoming] = {}
         seen: list[_Incoming] = []
         for one in incoming:
@@ -332,7 +340,8 @@ class Receive:
                 seen.append(one)
             elif fresh.setdefault(key, one) is one:
                 continue
-            self._count(Step.REPEATED, one)
+            if not again:
+                self._count(Step.REPEATED, one)
         done: list[Write] = [write for one in seen for write in _off_the_outbox(one)]
         if done:
             await self._persistence.commit(list(dict.fromkeys(done)), traffic=Traffic.CONSUMER)

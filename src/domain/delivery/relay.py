@@ -14,7 +14,7 @@ from domain.delivery.queue_watch import QueueWatch
 from domain.delivery.shares import LeasedShares
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
-from ports.deliveries import Delivery, Lane
+from ports.deliveries import Delivery, Lane, State
 from ports.delivery_counts import DeliveryCounts, Step
 from ports.errors import Conflict, Rejected, Unavailable
 from ports.event_broker import EventBroker, Outcome
@@ -156,6 +156,7 @@ class EventRelay:
                 for delivery in lost:
                     with suppress(Conflict):
                         await self._send_again([delivery])
+            self.in_hand.moved()
         self._identity, self._looked_back_at = identity, now
 
     async def _send_again(self, lost: Sequence[Delivery]) -> None:
@@ -281,26 +282,28 @@ class TaskRelay:
         accepted = [task for task, outcome in zip(handed, outcomes, strict=True) if outcome is None]
         self._queued.handed([task for task in accepted if task.id not in again], again=bool(again))
         refused = [(task, outcome) for task, outcome in zip(handed, outcomes, strict=True) if outcome is not None]
-        self._refusal = None
-        if not refused:
+        later = now + timedelta(seconds=self._pause([outcome for _, outcome in refused], handed=len(handed)))
+        await together(self._change(self._not_taken(task, outcome, now, later)) for task, outcome in refused)
+        return True
+
+    def _pause(self, refusals: Sequence[Unavailable | Rejected], *, handed: int) -> float:
+        """Seconds before the queue is given again what it could not take now."""
+        away = [refusal for refusal in refusals if isinstance(refusal, Unavailable)]
+        self._refusal = (away[0].trouble, self._clock.monotonic()) if away and len(refusals) == handed else None
+        if not away:
             self._outage.over()
             self._told.over()
-            return True
-        if not accepted and isinstance(refused[0][1], Unavailable):
-            self._refusal = (refused[0][1].trouble, self._clock.monotonic())
-        delay = self._outage.next_delay(None)
-        why = refused[0][1]
-        self._told.trouble("%d of %d tasks not taken and tried again: %s", len(refused), len(handed), why, why=why)
-        later = self._clock.now() + timedelta(seconds=delay)
-        await together(
-            self._change(
-                task.died(reason(outcome), now, attempts=task.attempts + 1)
-                if isinstance(outcome, Rejected)
-                else task.ready_again(later)
-            )
-            for task, outcome in refused
-        )
-        return True
+            return 0.0
+        self._told.trouble("%d of %d tasks not taken and tried again: %s", len(away), handed, away[0], why=away[0])
+        return self._outage.next_delay(None)
+
+    def _not_taken(self, task: Delivery, outcome: Unavailable | Rejected, now: datetime, later: datetime) -> Delivery:
+        if isinstance(outcome, Unavailable):
+            return task.ready_again(later)
+        why = reason(outcome)
+        with Handling(task.handled):
+            say_dead(log, task.name, why, "task %s %s is dead: %s", task.name, task.id, why)
+        return task.died(why, now, attempts=task.attempts + 1)
 
     async def stop(self) -> None:
         """Let another relay hand over at once."""
@@ -325,24 +328,30 @@ class TaskRelay:
         handed = [task.handed_over(now) for task in due if task.holder is None or task.attempts == 0]
         ran_out = [self._ran_out(task, now) for task in due if task.holder is not None and task.attempts > 0]
         changed = await together(self._change(task) for task in (*handed, *ran_out))
+        for task, ours in zip(ran_out, changed[len(handed) :], strict=True):
+            if ours:  # else another relay tells of it
+                self._tell_of_end(task)
         return [task for task, ours in zip(handed, changed, strict=False) if ours]
 
     def _ran_out(self, task: Delivery, now: datetime) -> Delivery:
         # Not handed over at once: what was claimed together would be claimed together again, by a task that ends its
         # process and by all those that it took with it.
-        with Handling(task.handled):
-            return self._verdict_of_ran_out(task, now)
-
-    def _verdict_of_ran_out(self, task: Delivery, now: datetime) -> Delivery:
         attempts = task.attempts
-        self._counts.count(Step.DEAD if attempts >= self._attempts.most else Step.FAILED, task)
         if attempts >= self._attempts.most:
-            text, why = "task %s %s is dead, attempts: %d, because: %s", PROCESS_ENDED
-            say_dead(log, task.name, why, text, task.name, task.id, attempts, why)
             return task.died(PROCESS_ENDED, now, attempts=attempts)
         delay = self._attempts.delay_after(attempts)
-        log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, PROCESS_ENDED)
         return task.failed(PROCESS_ENDED, now, attempts=attempts, due_at=now + timedelta(seconds=delay))
+
+    def _tell_of_end(self, task: Delivery) -> None:
+        """Of what ended with the process that had it in hand."""
+        is_dead, why = task.state is State.DEAD, PROCESS_ENDED
+        self._counts.count(Step.DEAD if is_dead else Step.FAILED, task)
+        with Handling(task.handled):
+            if is_dead:
+                text = "task %s %s is dead, attempts: %d, because: %s"
+                say_dead(log, task.name, why, text, task.name, task.id, task.attempts, why)
+            else:
+                log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, task.attempts, why)
 
     async def _change(self, task: Delivery) -> bool:
         try:

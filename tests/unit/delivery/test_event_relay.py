@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from domain.delivery import relay as relaying
+from domain.delivery.in_hand import STUCK_SECONDS
 from domain.model.events import OrderCreated
 from ports.deliveries import Delivery, Lane, State
 from ports.delivery_counts import Step
@@ -395,6 +397,30 @@ async def test_to_look_back_survives_that_one_of_them_is_handled_meanwhile(world
     await one.process.carry()
 
     assert world.published() == [second.id]
+
+
+async def test_to_look_back_at_much_is_no_standstill(
+    world: World, one: Relaying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of brokers all that the old one had is sent again, which may take minutes."""
+    await record(world, *"abcd", name=KEPT)
+    await one.process.carry()
+    await world.lose_the_broker()
+    one.broker.inner = world.broker
+    monkeypatch.setattr(relaying, "EVENTS_AT_ONCE", 1)
+    troubles: list[object] = []
+
+    async def take_long(_: object) -> None:
+        await world.clock.advance(STUCK_SECONDS / 2)
+        troubles.append(one.relay.in_hand.trouble)
+
+    one.store.before_commit = take_long
+
+    with one.relay.in_hand.working():
+        await one.relay.step()
+
+    assert len(troubles) >= 4
+    assert set(troubles) == {None}
 
 
 async def test_a_type_that_nobody_reacts_to_any_more_is_not_kept_for_ever(world: World, process: Process) -> None:

@@ -8,6 +8,7 @@ from domain.delivery import perform as performing
 from domain.delivery.failures import together
 from domain.model.tasks import SendWelcomeEmail
 from ports.deliveries import Delivery, Lane, State
+from ports.delivery_counts import Step
 from ports.errors import Rejected, Unavailable, Unknown
 from ports.persistence import Record, Remove, Replace, Write
 from tests.builders import a_task, an_id
@@ -205,6 +206,7 @@ async def test_a_stale_performer_cannot_mark_what_another_has_taken_over(
 
     stored = await row(world, task)
     assert (stored.holder, stored.attempts, stored.state) == ("another process", 2, State.READY)
+    assert process.counted(Step.DEAD, task.name) == 0
 
 
 async def test_a_task_that_is_done_elsewhere_meanwhile_stays_done(

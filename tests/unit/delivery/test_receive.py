@@ -607,6 +607,26 @@ async def test_types_that_are_not_ours_are_passed_over_and_counted_once(
     assert await kept(world) == []
 
 
+async def test_what_is_seen_again_by_trying_again_was_not_brought_again(
+    process: Process, reacting: Reacting, order: Order
+) -> None:
+    """A batch that has to wait for one of its messages is looked up with each try: only the broker repeats."""
+    other = an_order(user=a_user())
+    reacting.failing[str(other.id)] = away()
+    batch = a_batch(twice := created(order), created(other), twice)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await process.receive.handle(batch, first=True)
+    reacting.failing.clear()
+
+    await process.receive.handle(batch, first=True)
+    once = process.counted(Step.REPEATED, OrderCreated.type)
+    await process.receive.handle(batch, first=False)
+
+    assert once == 1
+    assert process.counted(Step.REPEATED, OrderCreated.type) == 1 + len(batch.messages)
+
+
 async def test_types_of_ours_that_nobody_reacts_to_are_passed_over(world: World, process: Process) -> None:
     await handle(process, write_event(UserRegistered.of(a_user(), id=an_id())))
 

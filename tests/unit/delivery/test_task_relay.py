@@ -6,6 +6,7 @@ import pytest
 
 from domain.delivery.queue_watch import RESEND_SECONDS
 from ports.deliveries import Delivery, Lane, State
+from ports.delivery_counts import Step
 from ports.errors import Rejected, Unavailable, Unknown
 from ports.persistence import Record, Remove, Replace
 from tests.builders import a_task
@@ -206,7 +207,8 @@ async def test_an_unavailable_queue_costs_no_attempt_and_is_asked_again_after_a_
     assert (await row(world, task)).is_handed_over
 
 
-async def test_what_the_queue_rejects_is_dead(world: World) -> None:
+async def test_what_the_queue_rejects_is_dead(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """And said so, as of everything that waits for a person: nobody may have to find it at the desk."""
     process = await world.process(queue=UnavailableQueue(Rejected("too large")), performs_here=False)
     task = due_now(world)
     await record(world, task)
@@ -215,6 +217,8 @@ async def test_what_the_queue_rejects_is_dead(world: World) -> None:
 
     (dead,) = await world.desk()
     assert (dead.id, dead.reason, dead.attempts) == (task.id, "too large", 1)
+    (line,) = caplog.records
+    assert (line.levelname, vars(line)["dead_letter"], vars(line)["dead_reason"]) == ("ERROR", task.name, "too large")
 
 
 # --- claims that ran out ----------------------------------------------------------------------------------------------
@@ -286,6 +290,27 @@ async def test_what_ended_each_process_that_worked_on_it_is_dead(world: World) -
     (dead,) = await world.desk()
     assert (dead.id, dead.attempts, dead.holder) == (task.id, MOST, None)
     assert not process.memory_queue.waiting
+
+
+async def test_of_relays_that_find_a_claim_run_out_at_once_one_tells_of_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FlakyPersistence(world.store)
+    process, other = await world.process(store=store), await world.process()
+    task = claimed(world, attempts=MOST)
+    await record(world, task)
+
+    async def the_other_is_first(_: object) -> None:
+        store.before_commit = None
+        await other.task_relay.step()
+
+    store.before_commit = the_other_is_first
+
+    await process.task_relay.step()
+
+    assert len(await world.desk()) == 1
+    assert process.counted(Step.DEAD, task.name) + other.counted(Step.DEAD, task.name) == 1
+    assert len(caplog.records) == 1
 
 
 async def test_a_dead_task_blocks_nothing(world: World) -> None:
