@@ -157,7 +157,7 @@ class HealthCheck:
 
     async def _look_once(self) -> Health:
         names = list(self._looks)
-        found = dict(zip(names, await asyncio.gather(*(self._looks[name]() for name in names)), strict=True))
+        found = dict(zip(names, await asyncio.gather(*(_seen(self._looks[name]) for name in names)), strict=True))
         found["event_loop"] = self._event_loop()
         status = _status(found, self._purposes)
         checks = {name: self._told(name, each) for name, each in found.items()}
@@ -220,6 +220,19 @@ def _found(part: object) -> Found:
     return Found("degraded", told if isinstance(told, Trouble) else Trouble(Cause.OUT_OF_REACH, told))
 
 
+async def _seen(look: Look) -> Found:
+    try:
+        return await look()
+    except Exception as error:
+        return Found("degraded", _fault(error))
+
+
+def _fault(error: Exception) -> Trouble:
+    """Of ours: it must not end the looking, nor keep the others from being told."""
+    _log.exception("a health check failed")
+    return Trouble(Cause.FAILED, f"{type(error).__name__}: see the log")
+
+
 async def _asked(question: Callable[[], Awaitable[object]]) -> Trouble | None:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -228,7 +241,6 @@ async def _asked(question: Callable[[], Awaitable[object]]) -> Trouble | None:
         return Trouble(Cause.OUT_OF_REACH, f"no answer within {ANSWER_SECONDS:g} seconds")
     except PortError as error:
         return error.trouble
-    except Exception as error:  # a fault of ours must not end the looking
-        _log.exception("a health check failed")
-        return Trouble(Cause.FAILED, f"{type(error).__name__}: see the log")
+    except Exception as error:
+        return _fault(error)
     return None

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from entrypoints.cures import cure
-from entrypoints.health import ANSWER_SECONDS, FRESH_SECONDS, LOOK_SECONDS, TOLD_SECONDS, Health, HealthCheck
+from entrypoints.health import ANSWER_SECONDS, FRESH_SECONDS, LOOK_SECONDS, TOLD_SECONDS, Found, Health, HealthCheck
 from ports.errors import Rejected, Unavailable, Unknown
 from ports.trouble import Cause, Trouble
 from tests.clock import ManualClock
@@ -122,6 +122,28 @@ async def test_a_part_that_is_in_trouble_leaves_the_process_of_use(check: Health
         "cure": cure("part", Cause.OUT_OF_REACH),
         "since": "2026-11-23T05:00:00.000000Z",
     }
+
+
+async def test_a_look_that_fails_is_told_and_ends_neither_the_looking_nor_the_others(
+    clock: ManualClock, check: HealthCheck
+) -> None:
+    """Whatever fault it has: nobody would be told any more whether this process gets on."""
+
+    async def has_a_fault() -> Found:
+        raise ValueError("a secret: 123")
+
+    check.add("part", has_a_fault)
+    check.watch("cache", cache := Part())
+    async with running(check):
+        await clock.advance(LOOK_SECONDS)
+        cache.trouble = "the cache is away"
+        await clock.advance(LOOK_SECONDS)
+
+        health = await check.check()
+
+    assert (health.checks["part"]["status"], health.checks["part"]["cause"]) == ("degraded", "failed")
+    assert health.checks["cache"]["status"] == "degraded"
+    assert "123" not in str(health)
 
 
 async def test_what_answers_and_cannot_be_written_to_is_degraded(check: HealthCheck) -> None:
