@@ -122,7 +122,7 @@ def _application(settings: Settings) -> Any:
     def start(**_: object) -> None:
         switch_on_signal()
         if _Process.probes is not None:
-            _Process.probes.listener.close()  # it is the parent's, and nobody's any more once that has ended
+            _Process.probes.leave_to_parent()
         performer.start()
 
     def stop(**_: object) -> None:

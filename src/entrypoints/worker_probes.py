@@ -6,6 +6,7 @@ from it, and let it know by their beats that they move.
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 from contextlib import suppress
@@ -36,6 +37,7 @@ class WorkerProbes:
         self.listener = listener
         self._settings = settings
         self._beats = beats
+        self._parent = os.getpid()
         self._worker: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         # Where the processes tell this one their metrics: made before there are any, and theirs as well.
@@ -49,6 +51,14 @@ class WorkerProbes:
         self._worker = worker
         self._loop = asyncio.new_event_loop()
         self._thread.start()
+
+    def leave_to_parent(self) -> None:
+        """In a process that was forked: its socket would be nobody's any more once the parent has ended.
+
+        The pool ``solo`` forks none, and says that a process has begun all the same.
+        """
+        if os.getpid() != self._parent:
+            self.listener.close()
 
     def drain(self) -> None:
         """From here on nothing is ready."""

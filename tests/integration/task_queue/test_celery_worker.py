@@ -5,6 +5,7 @@ Each task is done or on the desk, whatever becomes of the processes: our rows kn
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -146,13 +147,15 @@ def test_celery_itself_may_run_it_with_any_pool(redis_pair: Pair, tmp_path: Path
                 *("--pool", pool, "--concurrency", "2"),
             ],
             cwd=tmp_path,
-            env=environment(redis_pair),
+            env={**environment(redis_pair), "CROSSDOCK_PROBE_PORT": "0"},
             stdout=out,
             stderr=out,
         )
     try:
         addresses = redis_pair.register(5)
         until(lambda: all(address in log.read_text() for address in addresses), log.read_text)
+        (told,) = re.findall(r"Probes: (\S+)/readyz", log.read_text())
+        assert httpx.get(f"{told}/livez").status_code == 200
         celery.terminate()
         assert celery.wait(20) == 0, log.read_text()
     finally:
