@@ -377,7 +377,7 @@ def test_config_shows_the_file_that_a_setting_comes_from(
     monkeypatch.delenv("DATABASE_URL", raising=False)
     path = file(CANARY)
 
-    table = run.invoke(app, ["config"], env={"CROSSDOCK_OPERATOR_TOKEN_FILE": path})
+    table = run.invoke(app, ["config"], env={"CROSSDOCK_OPERATOR_TOKEN_FILE": path, "COLUMNS": "400"})
     document = run.invoke(app, ["config", "--json"], env={"CROSSDOCK_OPERATOR_TOKEN_FILE": path})
 
     (row,) = (line for line in table.output.splitlines() if "CROSSDOCK_OPERATOR_TOKEN" in line)
