@@ -183,7 +183,8 @@ class SmtpMailer(Mailer):
                 client = await self._connect()
                 await self._announce(client, letter)
             await client.rcpt(letter.recipient, encoding=letter.encoding)
-            await client.data(letter.content, timeout=None)
+            # A bound of its own: up to Python 3.11 `wait_for` may swallow the end of the deadline in a step before.
+            await client.data(letter.content, timeout=self._deadline)
             is_sound = True
         except SMTPResponseException:
             is_sound = await _is_reset(client)
