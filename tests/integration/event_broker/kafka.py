@@ -239,5 +239,9 @@ async def replicas(servers: str, topic: str) -> set[int]:
 
 
 async def nodes(servers: str) -> int:
-    async with an_admin(servers) as admin:
-        return len((await admin.describe_cluster())["brokers"])
+    """How many brokers the cluster has; none when it cannot be told now."""
+    try:
+        async with an_admin(servers) as admin:
+            return len((await admin.describe_cluster())["brokers"])
+    except KafkaError:
+        return 0

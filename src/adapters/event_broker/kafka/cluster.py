@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -245,14 +246,20 @@ class KafkaCluster:
                 return answer
 
     async def _ask(self, request: Any, node: int | None = None) -> Any:
-        client = await self._clients.get(seconds=self._seconds)
-        try:
-            return await client.send(_any_node(client) if node is None else node, request)
-        except BaseException:
-            # No answer came, or it did not come in time: the next question goes by another connection.
-            self._forget()
-            self._clients.throw_away(client)
-            raise
+        """Ask this node, or any: when it is not ready, another."""
+        unready: set[int] = set()
+        while True:
+            client = await self._clients.get(seconds=self._seconds)
+            asked = _any_node(client, unready) if node is None else node
+            try:
+                return await client.send(asked, request)
+            except BaseException as error:
+                # No answer came, or it did not come in time: the next question goes by another connection.
+                self._forget()
+                self._clients.throw_away(client)
+                if node is not None or not isinstance(error, kafka.NodeNotReadyError):
+                    raise
+                unready.add(asked)
 
     def _forget(self) -> None:
         self._identity = ("", float("-inf"))
@@ -260,7 +267,7 @@ class KafkaCluster:
 
 
 async def _steadily(ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Ask again while partitions change their leaders; the caller bounds it."""
+    """Ask again while partitions change their leaders and those come and go; the caller bounds it."""
     while True:
         try:
             return await ask()
@@ -269,15 +276,16 @@ async def _steadily(ask: Callable[[], Awaitable[Answer]]) -> Answer:
             kafka.LeaderNotAvailableError,
             kafka.UnknownTopicOrPartitionError,
             kafka.KafkaStorageError,
+            kafka.NodeNotReadyError,
         ):
             await asyncio.sleep(RETRY_BACKOFF)
 
 
-def _any_node(client: AIOKafkaClient) -> int:
-    node: int | None = client.get_random_node()
-    if node is None:
+def _any_node(client: AIOKafkaClient, unready: Collection[int]) -> int:
+    nodes: set[int] = {each.nodeId for each in client.cluster.brokers()}
+    if not nodes - set(unready):
         raise kafka.MetadataEmptyBrokerList("no broker of the cluster is ready")
-    return node
+    return random.choice(sorted(nodes - set(unready)))  # noqa: S311 - shares the work, keeps no secret
 
 
 def _all_of(leaders: Mapping[str, Mapping[int, int]]) -> list[TopicPartition]:
