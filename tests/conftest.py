@@ -19,6 +19,7 @@ pytest_plugins = ["tests.services", "tests.contract_report"]
 _FOLDER = Path(__file__).parent
 _IN_CI = os.environ.get("CI") == "true"
 _SEED = "TEST_SEED"
+_TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 
 # No deadline: machines stall. A failure prints how to see it again.
 hypothesis.settings.register_profile("crossdock", deadline=None, print_blob=True)
@@ -28,6 +29,9 @@ hypothesis.settings.load_profile("crossdock")
 def pytest_configure() -> None:
     # In the environment, so that the workers of one run share it.
     os.environ.setdefault(_SEED, str(random.randrange(2**32)))
+    # What is printed depends on the test alone and not on the terminal that happens to run it.
+    for name in _TERMINAL:
+        os.environ.pop(name, None)
 
 
 def pytest_report_header() -> str:

@@ -63,7 +63,8 @@ class Pair:
         addresses = {f"{secrets.token_hex(8)}@example.com" for _ in range(number)}
         with httpx.Client(base_url=self.service.url, timeout=20) as client:
             for address in addresses:
-                assert client.post("/register-user/", json={"email": address}).status_code == 201
+                answer = client.post("/register-user/", json={"email": address})
+                assert answer.status_code == 201, answer.text
         return addresses
 
     def desk(self) -> list[dict[str, object]]:
@@ -193,8 +194,9 @@ def test_killed_children_lose_nothing(pair: Pair) -> None:
 
 
 def test_a_killed_worker_loses_nothing(pair: Pair) -> None:
-    first = pair.worker("--concurrency", "2", CROSSDOCK_FAULT="task.after-work:freeze")
+    # Before there is a worker: a process that is frozen in a write to the SQLite file stops who else would write to it.
     addresses = pair.register(6)
+    first = pair.worker("--concurrency", "2", CROSSDOCK_FAULT="task.after-work:freeze")
     until(lambda: bool(mails(first)), first.tail)
 
     first.close()  # all of it, with kill -9
