@@ -155,16 +155,15 @@ async def test_while_the_first_hangs_the_second_has_connections_of_its_own(
     with service(tmp_path, stand_in, "openweather,open_meteo") as running:
         fill = [asyncio.create_task(client.get(f"{running.url}/weather/City {number}")) for number in range(PLACES)]
         await stand_in.until_asked(PLACES)
-        began = monotonic()
         more = await asyncio.gather(*(client.get(f"{running.url}/weather/Town {number}") for number in range(5)))
-        took = monotonic() - began
+        at_the_second = [asked.path for asked in stand_in.asked].count(FORECAST_PATH)
         told = [*more, *await asyncio.gather(*fill)]
 
     assert Counter((answer.status_code, answer.json().get("provider")) for answer in told) == {
         (200, "open_meteo"): PLACES + 5
     }
-    assert Counter(asked.path for asked in stand_in.asked)[OPENWEATHER_PATH] == PLACES
-    assert took < DEADLINE + SLACK
+    assert [asked.path for asked in stand_in.asked].count(OPENWEATHER_PATH) == PLACES
+    assert at_the_second == 5  # those that hang did so still
 
 
 # Old and new
