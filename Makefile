@@ -22,8 +22,10 @@ NODE := tests/node/node_modules/.made-from
 WORKERS ?= auto
 # Starts what is not up, runs a command, and stops what it has started.
 WITH_SERVICES := $(BIN)/python -m tools.services run --
+# Files in their order, which begins with the long ones that need servers: the short unit tests fill the gaps at the end.
 # A worker that dies ends the run by the name of its test: a new one may wait for the last file for ever.
-PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --max-worker-restart 0 --continue-on-collection-errors
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	--max-worker-restart 0 --continue-on-collection-errors
 
 .PHONY: help
 help:
