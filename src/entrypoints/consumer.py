@@ -12,7 +12,8 @@ FORGET_AT_ONCE = 1_000
 
 def retry_loop(container: Container) -> Loop:
     """Handles again what failed before."""
-    return Loop("retry", container.retry().step, container.clock(), pace=container.pace())
+    retry = container.retry()
+    return Loop("retry", retry.step, container.clock(), pace=container.pace(), part=retry)
 
 
 def housekeeping_loop(container: Container) -> Loop:

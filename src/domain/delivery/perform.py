@@ -147,30 +147,37 @@ class Perform:
 
     async def _mark(self, id: str, failure: Exception | None) -> None:
         verdict = self._verdict(self._in_hand[id], failure)
-        outage = Outage()
+        outage, answer_was_lost = Outage(), False
         while True:
             task = self._in_hand[id]
             try:
                 ours = await self._write(task, verdict)
             except (Unavailable, Unknown) as error:
+                answer_was_lost = answer_was_lost or isinstance(error, Unknown)
                 if self._clock.now() >= self._in_hand[id].due_at:
                     return  # the claim has run out: whoever takes it over marks it
                 await self._clock.sleep(outage.next_delay(getattr(error, "retry_after", None)))
             else:
-                if ours:
-                    self._count(task, verdict)
+                if ours or answer_was_lost:  # rather once too often than that nobody hears of a dead one
+                    self._tell(task, verdict, failure)
                 else:
                     log.warning("task %s was taken over before it was marked", id)
                 return
 
-    def _count(self, task: Delivery, verdict: Delivery | None) -> None:
+    def _tell(self, task: Delivery, verdict: Delivery | None, failure: Exception | None) -> None:
         if verdict is None:
             took = (self._clock.now() - task.recorded_at).total_seconds()
             self._counts.handled(task.lane, task.topic, task.name, took)
+            log.debug("task %s %s is done", task.name, task.id)
         elif verdict.state is State.DEAD:
             self._counts.count(Step.DEAD, task)
+            why, text = verdict.reason or "", "task %s %s is dead, attempts: %d, because: %s"
+            say_dead(log, task.name, why, text, task.name, task.id, verdict.attempts, why, failure=failure)
+        elif isinstance(failure, Unavailable):
+            self._counts.count(Step.POSTPONED, task)
         else:
-            self._counts.count(Step.FAILED if verdict.attempts == task.attempts else Step.POSTPONED, task)
+            self._counts.count(Step.FAILED, task)
+            log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, verdict.attempts, verdict.reason)
 
     async def _write(self, task: Delivery, verdict: Delivery | None) -> bool:
         """Mark the row; false when it is not ours to mark any more."""
@@ -192,7 +199,6 @@ class Perform:
             self._outage.over()
             self._told.over(task.name)
         if failure is None:
-            log.debug("task %s %s is done", task.name, task.id)
             return None
         now = self._clock.now()
         if isinstance(failure, Unavailable):
@@ -203,9 +209,6 @@ class Perform:
         attempts = max(task.attempts, 1)
         why = reason(failure)
         if isinstance(failure, Rejected) or attempts >= self._attempts.most:
-            text = "task %s %s is dead, attempts: %d, because: %s"
-            say_dead(log, task.name, why, text, task.name, task.id, attempts, why, failure=failure)
             return task.died(why, now, attempts=attempts)
         delay = self._attempts.delay_after(attempts)
-        log.warning("task %s %s failed, attempt %d: %s", task.name, task.id, attempts, why)
         return task.failed(why, now, attempts=attempts, due_at=now + timedelta(seconds=delay))

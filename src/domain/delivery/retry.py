@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from domain.delivery.attempts import Attempts, Outage
 from domain.delivery.failures import PROCESS_ENDED, bounded, reason, say_dead, together
+from domain.delivery.in_hand import InHand
 from domain.delivery.receive import REACTION_SECONDS, RERUNS_MOST, Reaction
 from domain.delivery.unit_of_work import Recording
 from domain.model.events import Event
@@ -18,6 +19,7 @@ from ports.log_context import Handling
 from ports.message import Unreadable, read_event
 from ports.persistence import Advance, Block, LaneState, Remove, Replace, Traffic, Write
 from ports.told_once import ToldOnce
+from ports.trouble import Trouble
 
 log = logging.getLogger("crossdock.consumer")
 
@@ -29,7 +31,8 @@ class Retry:
     """Runs the reactions to what a group keeps, one at a time a subject, in the order of arrival.
 
     An attempt is counted when it begins, so that a message which kills its process runs out of attempts as well. What
-    may have done so runs alone: others that it took with it each time would run out of theirs.
+    may have done so runs alone: others that it took with it each time would run out of theirs. What became of an
+    attempt is told by who could write it down.
     """
 
     def __init__(
@@ -52,9 +55,16 @@ class Retry:
         self._attempts = attempts
         self._outage = Outage()
         self._told = ToldOnce(log, "received messages that were kept are handled again", now=clock.monotonic)
+        self.in_hand = InHand(clock, "a step of the retry of received messages")
+        self._reacting = InHand(clock, "the reaction to kept message {}")
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """A reaction that hangs, long before it has failed."""
+        return self._reacting.trouble
 
     async def step(self) -> bool:
-        """Handle what is due; whether there was anything."""
+        """Handle what is due, and one of what has to run alone; whether there was anything."""
         due = await self._persistence.ledger.due(
             Lane.RECEIVED, now=self._clock.now(), limit=RETRIES_AT_ONCE, group=self._group
         )
@@ -62,7 +72,8 @@ class Retry:
         suspects = [kept for kept in due if kept.holder is None and kept.reason == PROCESS_ENDED]
         others = [kept for kept in due if kept.holder is None and kept.reason != PROCESS_ENDED]
         await together((*map(self._note_end, ran_out), *map(self._handle, others)))
-        for kept in suspects:
+        self.in_hand.moved()
+        for kept in suspects[:1]:  # not all of them, which may take minutes: what comes due meanwhile does not wait
             await self._handle(kept)
         return bool(due)
 
@@ -75,6 +86,7 @@ class Retry:
             await self._claim_and_handle(kept)
 
     async def _claim_and_handle(self, kept: Delivery) -> None:
+        failure: Exception | None = None
         claimed = kept.claimed(self._process, self._clock.now() + CLAIM)
         try:
             await self._persistence.commit([Replace(claimed, kept.token)], traffic=Traffic.CONSUMER)
@@ -94,19 +106,19 @@ class Retry:
         except (Unavailable, Unknown) as error:
             delay = self._outage.next_delay(getattr(error, "retry_after", None))
             self._told.trouble("received message %s waits, as others do: %s", kept.id, error, why=error)
-            self._counts.count(Step.POSTPONED, kept)
             verdict = claimed.released(self._clock.now() + timedelta(seconds=delay))
         except Exception as error:
-            for_good = isinstance(error, Rejected | Unreadable)
-            verdict = self._verdict(claimed, reason(error), for_good=for_good, failure=None if for_good else error)
-        await self._settle(claimed, verdict)
+            failure = error
+            verdict = self._verdict(claimed, reason(error), for_good=isinstance(error, Rejected | Unreadable))
+        await self._settle(claimed, verdict, failure)
 
     async def _react(self, claimed: Delivery) -> bool:
         """Run the reaction and commit its effect; false when it read stale data."""
         work = self._recording(Traffic.CONSUMER)
         event = self._read_kept(claimed)
         reached(CrashPoint.CONSUMER_BEFORE_EFFECT)
-        await bounded(self._reactions[type(event)](event, work), REACTION_SECONDS)
+        with self._reacting.working(claimed.id):
+            await bounded(self._reactions[type(event)](event, work), REACTION_SECONDS)
         effect = list(work.writes)
         for _ in range(RERUNS_MOST):
             state = await self._lane_of(claimed)
@@ -130,42 +142,53 @@ class Retry:
             raise Unreadable("nothing in this version reacts to it")
         return event
 
-    def _verdict(
-        self, kept: Delivery, why: str, *, for_good: bool = False, failure: Exception | None = None
-    ) -> Delivery:
+    def _verdict(self, kept: Delivery, why: str, *, for_good: bool = False) -> Delivery:
         now = self._clock.now()
-        dead = for_good or kept.attempts >= self._attempts.most
-        self._counts.count(Step.DEAD if dead else Step.FAILED, kept)
-        if dead:
-            text = "received message %s is dead, attempts: %d, because: %s"
-            say_dead(log, kept.name, why, text, kept.id, kept.attempts, why, failure=failure)
+        if for_good or kept.attempts >= self._attempts.most:
             return kept.died(why, now, attempts=kept.attempts)
-        log.warning("received message %s failed, attempt %d: %s", kept.id, kept.attempts, why)
         delay = self._attempts.delay_after(kept.attempts)
         return kept.failed(why, now, attempts=kept.attempts, due_at=now + timedelta(seconds=delay))
 
-    async def _settle(self, since: Delivery, to: Delivery) -> None:
-        """Note what became of an attempt, as long as it is ours to say."""
-        outage = Outage()
+    async def _settle(self, since: Delivery, to: Delivery, failure: Exception | None = None) -> None:
+        """Note what became of an attempt, as long as it is ours to say, and tell of it."""
+        outage, answer_was_lost = Outage(), False
         while True:
             try:
-                if await self._try_to_settle(since, to):
-                    return
+                ours = await self._try_to_settle(since, to)
             except (Unavailable, Unknown) as error:
+                answer_was_lost = answer_was_lost or isinstance(error, Unknown)
                 if self._clock.now() >= since.due_at:
                     return  # the claim has run out: it is handled again
                 await self._clock.sleep(outage.next_delay(getattr(error, "retry_after", None)))
+            else:
+                if ours is None:
+                    continue
+                if ours or answer_was_lost:  # rather once too often than that nobody hears of a dead one
+                    self._tell(since, to, failure)
+                return
 
-    async def _try_to_settle(self, since: Delivery, to: Delivery) -> bool:
-        """False when its lane has just moved on."""
+    async def _try_to_settle(self, since: Delivery, to: Delivery) -> bool | None:
+        """Whether it was ours to say; None when its lane has just moved on, and it is to be tried again."""
         writes: list[Write] = [Replace(to, since.token), *self._advance_kept(since, await self._lane_of(since))]
         if to.state is State.DEAD and to.ordering_key is not None:
             writes.append(Block(to.ordering_key))
         try:
             await self._persistence.commit(writes, traffic=Traffic.CONSUMER)
         except Conflict as conflict:
-            return conflict.precondition is not Precondition.LANE_IS_CURRENT  # else it is not ours any more
+            return None if conflict.precondition is Precondition.LANE_IS_CURRENT else False
         return True
+
+    def _tell(self, since: Delivery, to: Delivery, failure: Exception | None) -> None:
+        if to.attempts < since.attempts:  # it was unavailable, which is told of all that is
+            self._counts.count(Step.POSTPONED, to)
+        elif to.state is State.DEAD:
+            self._counts.count(Step.DEAD, to)
+            why, text = to.reason or "", "received message %s is dead, attempts: %d, because: %s"
+            bug = None if isinstance(failure, Unreadable) else failure
+            say_dead(log, to.name, why, text, to.id, to.attempts, why, failure=bug)
+        else:
+            self._counts.count(Step.FAILED, to)
+            log.warning("received message %s failed, attempt %d: %s", to.id, to.attempts, to.reason)
 
     async def _lane_of(self, kept: Delivery) -> LaneState:
         if kept.subject is None:

@@ -189,7 +189,7 @@ async def test_a_claim_that_ran_out_is_taken_over(world: World, process: Process
 
 
 async def test_a_stale_performer_cannot_mark_what_another_has_taken_over(
-    world: World, process: Process, work: Working
+    world: World, process: Process, work: Working, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = await a_task_to_do(world)
     work.failure = Rejected("the stale one fails")
@@ -207,6 +207,25 @@ async def test_a_stale_performer_cannot_mark_what_another_has_taken_over(
     stored = await row(world, task)
     assert (stored.holder, stored.attempts, stored.state) == ("another process", 2, State.READY)
     assert process.counted(Step.DEAD, task.name) == 0
+    assert [line.levelname for line in caplog.records] == ["WARNING"]
+
+
+async def test_a_dead_task_is_told_although_the_answer_of_the_store_was_lost(
+    world: World, process: Process, store: FlakyPersistence, work: Working, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = await a_task_to_do(world)
+    work.failure = Rejected("never")
+
+    async def lose_the_answer() -> None:
+        store.fail_next(Unknown("the connection broke"), is_done=True)
+
+    work.meanwhile = lose_the_answer
+
+    await world.clock.run(process.perform(task))
+
+    (line,) = caplog.records
+    assert (line.levelname, vars(line)["dead_letter"], vars(line)["dead_reason"]) == ("ERROR", task.name, "never")
+    assert process.counted(Step.DEAD, task.name) == 1
 
 
 async def test_a_task_that_is_done_elsewhere_meanwhile_stays_done(

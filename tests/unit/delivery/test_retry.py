@@ -6,9 +6,12 @@ import pytest
 
 from domain.delivery import retry as retrying
 from domain.delivery.failures import PROCESS_ENDED
+from domain.delivery.in_hand import STUCK_SECONDS
+from domain.delivery.loop import Loop
 from domain.model.events import OrderCreated
 from domain.model.order import Order
 from ports.deliveries import Delivery, Lane, State
+from ports.delivery_counts import Step
 from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
 from ports.message import Message
 from ports.persistence import Record, Remove, Replace, TakeInHand
@@ -61,6 +64,11 @@ async def row(world: World, kept: Delivery) -> Delivery:
     return found
 
 
+async def retry_all(process: Process) -> None:
+    while await process.retry.step():
+        pass
+
+
 async def effects(world: World) -> int:
     return await world.deliveries(Lane.TASK)
 
@@ -85,8 +93,7 @@ async def test_what_waits_behind_it_is_handled_in_order_and_each_once(
 ) -> None:
     await keep(world, process, reacting, *(created(order, sequence=str(number)) for number in (1, 2, 3)))
 
-    while await process.retry.step():
-        pass
+    await retry_all(process)
 
     assert [event.sequence for event in reacting.ran] == [1, 2, 3]
     assert await world.deliveries(Lane.RECEIVED) == 0
@@ -460,10 +467,27 @@ async def test_what_may_end_its_process_runs_alone(world: World, process: Proces
 
     reacting.meanwhile = count
 
-    await process.retry.step()
+    await retry_all(process)
 
     assert sorted(at_once) == [1, 1, 1, 1, 1, 2]
     assert len(others) == 6
+
+
+async def test_what_comes_due_does_not_wait_for_all_that_has_to_run_alone(
+    world: World, process: Process, reacting: Reacting
+) -> None:
+    """Each of them may take its quarter of a minute, and there may be fifty."""
+    suspects = [a_created() for _ in range(3)]
+    await world.store.commit([TakeInHand(GROUP, "order_events", 0, [each.attributes["id"] for each in suspects])])
+    await process.receive.handle(a_batch(*suspects), first=True)
+    await world.clock.advance(1.3)
+
+    await process.retry.step()
+    await keep(world, process, reacting, meanwhile := a_created())
+    await process.retry.step()
+
+    assert reacting.times(meanwhile.subject) == 1
+    assert len(reacting.ran) == 2
 
 
 async def test_a_suspect_that_kills_its_process_costs_the_others_nothing(world: World, reacting: Reacting) -> None:
@@ -483,7 +507,7 @@ async def test_a_suspect_that_kills_its_process_costs_the_others_nothing(world: 
 
     reacting.meanwhile = kill
 
-    await kill_in(store, process.retry.step(), killed)
+    await kill_in(store, retry_all(process), killed)
 
     rows = {row.subject: row for row in world.store._store.deliveries._rows.values() if row.lane is Lane.RECEIVED}
     counted = [rows[str(order.id)].attempts for order in orders if str(order.id) in rows]
@@ -526,6 +550,118 @@ async def test_one_that_cannot_be_claimed_does_not_leave_the_others_running_unwa
         await process.retry.step()
 
     assert await effects(world) == 2
+
+
+# --- what is counted and told -----------------------------------------------------------------------------------------
+
+
+async def test_of_consumers_that_find_a_claim_run_out_at_once_one_tells_of_it(
+    world: World, process: Process, store: FlakyPersistence, reacting: Reacting, caplog: pytest.LogCaptureFixture
+) -> None:
+    (kept,) = await keep(world, process, reacting, a_created())
+    await world.store.commit([Replace(kept.claimed("a dead process", world.clock.now()), kept.token)])
+    other = await world.process(reactions={OrderCreated: reacting})
+    before = process.counted(Step.FAILED, kept.name)
+    caplog.clear()
+
+    async def the_other_is_first(_: object) -> None:
+        store.before_commit = None
+        await other.retry.step()
+
+    store.before_commit = the_other_is_first
+
+    await process.retry.step()
+
+    assert process.counted(Step.FAILED, kept.name) - before + other.counted(Step.FAILED, kept.name) == 1
+    assert len(caplog.records) == 1
+
+
+async def test_a_verdict_that_another_has_made_useless_is_neither_counted_nor_told(
+    world: World, process: Process, reacting: Reacting, caplog: pytest.LogCaptureFixture
+) -> None:
+    (kept,) = await keep(world, process, reacting, a_created())
+    before = process.counted(Step.FAILED, kept.name)
+    caplog.clear()
+
+    async def be_taken_over(_event: OrderCreated) -> None:
+        mine = await row(world, kept)
+        await world.store.commit([Replace(mine.claimed("another process", world.clock.now()), mine.token)])
+
+    reacting.meanwhile = be_taken_over
+    reacting.next_failures.append(ValueError("no"))
+
+    await process.retry.step()
+
+    assert process.counted(Step.FAILED, kept.name) == before
+    assert caplog.records == []
+
+
+async def test_a_dead_one_is_told_once_however_its_verdict_was_written(
+    world: World, process: Process, store: FlakyPersistence, reacting: Reacting, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store was away for a while, and then its answer was lost: nobody may have to find it at the desk."""
+    (kept,) = await keep(world, process, reacting, a_created())
+
+    async def lose_answers(_event: OrderCreated) -> None:
+        store.fail_next(away())
+        store.fail_next(Unknown("the connection broke"), is_done=True)
+
+    reacting.meanwhile = lose_answers
+    reacting.next_failures.append(Rejected("never"))
+
+    await world.clock.run(process.retry.step())
+
+    lines = [line for line in caplog.records if line.levelname == "ERROR"]
+    assert process.counted(Step.DEAD, kept.name) == 1
+    assert [vars(line)["dead_letter"] for line in lines] == [kept.name]
+    assert len(await world.desk()) == 1
+
+
+async def test_a_reaction_that_hangs_is_told_by_its_message_before_it_has_failed(
+    world: World, process: Process, reacting: Reacting
+) -> None:
+    (kept,) = await keep(world, process, reacting, a_created())
+    gate = asyncio.Event()
+
+    async def hang(_event: OrderCreated) -> None:
+        await gate.wait()
+
+    reacting.meanwhile = hang
+    loop = Loop("retry", process.retry.step, world.clock, part=process.retry)
+    running = asyncio.create_task(loop.run())
+    await world.clock.advance(STUCK_SECONDS + 2)
+    hanging = loop.trouble
+    gate.set()
+    await world.clock.advance(2)
+    after = loop.trouble
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert hanging == f"the reaction to kept message {kept.id} has not ended for 12 s"
+    assert after is None
+
+
+async def test_reactions_that_take_long_one_after_the_other_are_no_standstill(
+    world: World, process: Process, reacting: Reacting
+) -> None:
+    suspects = [a_created() for _ in range(3)]
+    await world.store.commit([TakeInHand(GROUP, "order_events", 0, [each.attributes["id"] for each in suspects])])
+    await process.receive.handle(a_batch(*suspects), first=True)
+    await keep(world, process, reacting, a_created())
+    troubles: list[object] = []
+    loop = Loop("retry", process.retry.step, world.clock, part=process.retry)
+
+    async def take_long(_event: OrderCreated) -> None:
+        await world.clock.sleep(STUCK_SECONDS - 2)
+        troubles.append(loop.trouble)
+
+    reacting.meanwhile = take_long
+    running = asyncio.create_task(loop.run())
+    await world.clock.advance(5 * STUCK_SECONDS)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert troubles == [None] * 4
 
 
 def kinds(writes: Sequence[object]) -> set[str]:
