@@ -10,6 +10,7 @@ from ports.deliveries import Lane, State
 from ports.errors import PortError
 from ports.event_broker import EventBroker
 from ports.persistence import Persistence
+from ports.shared_work import begin_shared
 
 FRESH_SECONDS = 2.0  # so long an answer is given to whoever asks next
 ANSWER_SECONDS = 2.0  # for all questions together
@@ -46,7 +47,7 @@ class Backlog:
         now = self._clock.monotonic()
         if self._asking is None or (self._asking.done() and now - self._asked_at >= FRESH_SECONDS):
             self._asked_at = now
-            self._asking = asyncio.create_task(self._ask())
+            self._asking = begin_shared(self._ask())
         return await asyncio.shield(self._asking)
 
     async def _ask(self) -> Waiting:

@@ -16,6 +16,7 @@ from domain.model.times import to_rfc3339
 from entrypoints.cures import cure
 from ports.clock import Clock
 from ports.errors import PortError
+from ports.shared_work import begin_shared
 from ports.trouble import Cause, Trouble
 
 LOOK_SECONDS = 2.0  # between two looks
@@ -148,7 +149,7 @@ class HealthCheck:
 
     async def _look(self) -> Health:
         if self._looking is None:
-            self._looking = asyncio.create_task(self._look_once())
+            self._looking = begin_shared(self._look_once())
             self._looking.add_done_callback(self._looked)
         return await asyncio.shield(self._looking)
 

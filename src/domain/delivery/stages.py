@@ -13,6 +13,7 @@ from domain.delivery.failures import together
 from ports.clock import Clock
 from ports.deliveries import Delivery, Lane
 from ports.persistence import Persistence
+from ports.shared_work import begin_shared
 from ports.trouble import Cause, Trouble
 
 BEHIND_SECONDS = 10.0  # longer than the lease of a dead process needs to run out
@@ -57,7 +58,7 @@ class Stages:
     async def trouble(self, stage: Stage) -> Trouble | None:
         """Why this stage does not move. Raises what the store raises."""
         if self._asking is None and self._clock.monotonic() - self._asked_at >= ASK_SECONDS:
-            self._asking = asyncio.create_task(self._ask())
+            self._asking = begin_shared(self._ask())
             self._asking.add_done_callback(self._asked)
         if self._asking is not None:
             await asyncio.shield(self._asking)

@@ -24,6 +24,7 @@ from entrypoints.web.operator_status import status_seen
 from entrypoints.web.operator_views import plotted, told_of, values
 from ports.clock import Clock
 from ports.deliveries import State
+from ports.shared_work import begin_shared
 
 STREAMS_MOST = 8  # of one process
 HEARTBEAT_SECONDS = 10.0  # the most between two signs of life
@@ -82,7 +83,7 @@ class Live:
         stream = Stream(self._clock)
         self._streams.add(stream)
         if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
+            self._looking = begin_shared(self._look())
         try:
             yield stream
         finally:

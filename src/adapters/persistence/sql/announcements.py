@@ -11,6 +11,7 @@ from adapters.persistence.sql.postgresql_connections import Server
 from adapters.persistence.sql.postgresql_errors import POSTGRESQL_ERRORS
 from ports.deliveries import Lane
 from ports.errors import Unavailable
+from ports.shared_work import begin_shared
 from ports.told_once import ToldOnce
 
 log = logging.getLogger("crossdock.persistence")
@@ -70,7 +71,7 @@ class Announcements:
 
     def _run(self) -> None:
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._keep())
+            self._task = begin_shared(self._keep())
 
     async def _keep(self) -> None:
         backoff, missed = BACKOFF_SECONDS, False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ports.errors import PortError, Unavailable, Unknown
 from ports.persistence import Write
+from ports.shared_work import begin_shared
 from ports.trouble import Trouble
 
 log = logging.getLogger("crossdock.persistence")
@@ -69,7 +70,7 @@ class GroupCommit:
         if self._group and (self._watch is None or unit.deadline < self._watch.when()):
             self._watch_until(unit.deadline)
         if self._writing is None or self._writing.done():
-            self._writing = loop.create_task(self._write())
+            self._writing = begin_shared(self._write())
         await unit.outcome
 
     async def close(self) -> None:

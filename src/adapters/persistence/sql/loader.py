@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.persistence.sql.rows import Row
+from ports.shared_work import begin_shared
 
 AT_ONCE = 2
 
@@ -35,7 +36,7 @@ class Loader:
         if self._beginning or len(self._fetching) >= AT_ONCE:
             return
         self._beginning = True
-        task = asyncio.get_running_loop().create_task(self._fetch_asked())
+        task = begin_shared(self._fetch_asked())
         self._fetching.add(task)
         task.add_done_callback(self._ended)
 

@@ -21,6 +21,7 @@ from ports.clock import Clock
 from ports.deliveries import Lane
 from ports.errors import PortError, Unavailable
 from ports.persistence import Persistence, Traffic, Write
+from ports.shared_work import begin_shared
 from ports.trouble import Trouble
 
 log = logging.getLogger("crossdock.persistence")
@@ -130,7 +131,7 @@ class PostgresqlPersistence(Persistence):
         now = self._clock.monotonic()
         if now - self._told_at >= CLOCK_SECONDS and self._queues and self._set_time is not None:
             self._told_at = now
-            self._telling = asyncio.ensure_future(self._tell_time_if_possible())
+            self._telling = begin_shared(self._tell_time_if_possible())
         return self._readers
 
     async def _tell_time_if_possible(self) -> None:

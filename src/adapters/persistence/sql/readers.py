@@ -28,6 +28,7 @@ from ports.persistence import (
     Survey,
     Users,
 )
+from ports.shared_work import begin_shared
 
 _LAST_ID = "g"  # sorts after every UUID
 
@@ -228,7 +229,7 @@ class SqlLedger(Ledger):
     async def counts(self) -> Mapping[tuple[Lane, State], int]:
         # Messages that are parked in one go ask one by one, and counting is not for nothing.
         if self._counting is None:
-            self._counting = asyncio.create_task(self._count())
+            self._counting = begin_shared(self._count())
         return await asyncio.shield(self._counting)
 
     async def _count(self) -> Mapping[tuple[Lane, State], int]:

@@ -23,6 +23,7 @@ from adapters.persistence.sql.writer import Unit, Writer
 from ports.clock import Clock
 from ports.errors import PortError, Unavailable
 from ports.persistence import Leases, Persistence, Traffic, Write
+from ports.shared_work import begin_shared
 from ports.trouble import Trouble
 
 STOP_SECONDS = 5.0
@@ -156,7 +157,7 @@ class SqlitePersistence(Persistence):
 
     def _ask(self) -> None:
         questions, self._questions = self._questions, []
-        task = asyncio.get_running_loop().create_task(self._answer(questions))
+        task = begin_shared(self._answer(questions))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
