@@ -29,6 +29,10 @@ _ADDRESSES: Final[Mapping[str, str]] = {
 }
 
 _OWN: Final[Mapping[tuple[str, Cause], str]] = {
+    (
+        "storage",
+        Cause.REFUSED,
+    ): "Give the user of DATABASE_URL what rights it lacks, or correct DATABASE_URL.",
     ("schema", Cause.REFUSED): "Run `crossdock migrate`, which may be done while others work.",
     (
         "weather",

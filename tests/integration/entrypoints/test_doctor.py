@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from entrypoints.container import TOPICS, build
@@ -151,6 +152,21 @@ async def test_a_schema_that_is_old_is_told_beside_a_database_that_answers(datab
     assert found["storage"].status == "ready"
     assert (found["schema"].status, found["schema"].cause) == ("unavailable", "refused")
     assert "crossdock migrate" in found["schema"].cure
+
+
+async def test_rights_that_are_missing_are_no_old_schema(migrated: str) -> None:
+    connection = await asyncpg.connect(migrated)
+    try:
+        await connection.execute("REVOKE ALL ON alembic_version FROM CURRENT_USER")
+    finally:
+        await connection.close()
+
+    found = await look({"DATABASE_URL": migrated})
+
+    assert "schema" not in found
+    assert (found["storage"].status, found["storage"].cause) == ("unavailable", "refused")
+    assert "permission denied" in found["storage"].detail
+    assert "rights" in found["storage"].cure
 
 
 async def test_queues_that_are_there_are_counted_and_none_is_made(rabbitmq: dict[str, str]) -> None:

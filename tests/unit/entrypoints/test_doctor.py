@@ -105,6 +105,18 @@ async def test_it_waits_until_all_is_well_and_no_longer(tmp_path: Path) -> None:
     assert is_well(found)
 
 
+async def test_a_file_that_is_no_database_has_no_old_schema(tmp_path: Path) -> None:
+    """To migrate it would be of no use."""
+    path = tmp_path / "crossdock.db"
+    path.write_text("not a database, but long enough to be read as the head of one\n" * 20)
+
+    found = await examine(Settings.load({**IN_MEMORY, "DATABASE_URL": f"sqlite:///{path}"}, None))
+
+    (ill,) = [finding for finding in found if finding.status != "ready"]
+    assert (ill.check, ill.cause) == ("storage", "refused")
+    assert "migrate" not in ill.cure
+
+
 async def test_it_gives_up_when_its_time_is_over(tmp_path: Path) -> None:
     settings = Settings.load({**IN_MEMORY, "DATABASE_URL": f"sqlite:///{tmp_path}/never.db"}, None)
 
