@@ -54,13 +54,28 @@ class Beats:
         _ROW.pack_into(self._memory, slot % SLOTS * _ROW.size, os.getpid(), self._clock(), busy_since or 0.0)
 
     def read(self) -> Sequence[Beat]:
-        """The processes that have ever moved; one that took another's place is there in its stead."""
-        rows = (Beat(*row) for row in _ROW.iter_unpack(self._memory[:]))
-        return [row for row in rows if row.pid]
+        """The processes that have moved and were not forgotten; one that took another's place is there in its stead."""
+        return [row for row in self._rows() if row.pid]
+
+    def _rows(self) -> Sequence[Beat]:
+        return [Beat(*row) for row in _ROW.iter_unpack(self._memory[:])]
+
+    def forget_gone(self) -> None:
+        """Drop the rows of processes that are no more and were not replaced, as when a pool has shrunk.
+
+        Not when all are gone: then nothing is performed, which is no reason to be silent.
+        """
+        gone = [slot for slot, row in enumerate(self._rows()) if row.pid and not _is_there(row.pid)]
+        if len(gone) == len(self.read()):
+            return
+        for slot in gone:
+            _ROW.pack_into(self._memory, slot * _ROW.size, 0, 0.0, 0.0)
 
     async def look(self) -> Found:
         """Whether each of them gets on; nothing is performed when none does."""
         now = self._clock()
+        if any(beat.still_for(now) for beat in self.read()):
+            self.forget_gone()
         beats = self.read()
         still = [beat for beat in beats if beat.still_for(now)]
         if not still:
@@ -71,3 +86,11 @@ class Beats:
             f" process {longest.pid} has not for {longest.still_for(now):.0f} s"
         )
         return Found("unavailable" if len(still) == len(beats) else "degraded", Trouble(Cause.STUCK, words))
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):  # the second: its number is somebody else's now
+        return False
+    return True

@@ -81,6 +81,41 @@ async def test_a_process_in_the_place_of_one_that_died_makes_it_well_again() -> 
     assert await beats.look() == Found("ready")
 
 
+def beaten_by_one_that_is_gone(beats: Beats, slot: int) -> None:
+    child = os.fork()
+    if child == 0:
+        beats.beat(slot, busy_since=None)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+async def test_a_process_that_is_gone_and_was_not_replaced_is_forgotten() -> None:
+    """A pool that scales itself has fewer processes at night, and is well."""
+    clock = Hand()
+    beats = Beats(clock)
+    beaten_by_one_that_is_gone(beats, slot=1)
+    clock.now += STILL_SECONDS + 1
+    beats.beat(0, busy_since=None)
+
+    found = await beats.look()
+
+    assert found == Found("ready")
+    assert [beat.pid for beat in beats.read()] == [os.getpid()]
+
+
+async def test_a_worker_all_of_whose_processes_are_gone_is_not_ready() -> None:
+    clock = Hand()
+    beats = Beats(clock)
+    for slot in range(2):
+        beaten_by_one_that_is_gone(beats, slot)
+    clock.now += STILL_SECONDS + 1
+
+    found = await beats.look()
+
+    assert found.status == "unavailable"
+    assert "2 of 2" in str(found.trouble)
+
+
 def test_a_child_is_seen_by_its_parent() -> None:
     beats = Beats()
 
