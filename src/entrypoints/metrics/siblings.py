@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final
@@ -74,9 +74,11 @@ class Siblings:
 
     async def _tell(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            writer.write(written(await self._metrics.families()))
-            with suppress(OSError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                writer.write(written(await self._metrics.families()))
                 await writer.drain()
+        except (OSError, TimeoutError):  # whoever asked has gone, or takes nothing: it does not wait any more either
+            writer.transport.abort()
         finally:
             writer.close()
 

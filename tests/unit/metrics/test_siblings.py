@@ -1,6 +1,7 @@
 """Several processes on one port: whoever is scraped tells of all, each series by the place of its process."""
 
 import asyncio
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
@@ -107,6 +108,30 @@ async def test_one_that_hangs_holds_up_nobody_for_long(folder: Path, monkeypatch
         left.set()
 
     assert found("crossdock_worker_up", worker="1") == 0
+
+
+async def test_one_that_asks_and_takes_nothing_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process that was frozen in the middle of it."""
+    monkeypatch.setattr(siblings_module, "ANSWER_SECONDS", 0.05)
+    asked = asyncio.Event()
+
+    async def much() -> Iterable[Family]:
+        asked.set()
+        family = Family("requests", Kind.COUNTER, "Requests.", ("route",))
+        for number in range(100_000):
+            family.add(f"/{number}", value=number)
+        return [family]
+
+    async with Siblings(Metrics(much), folder, "0").listening():
+        before = asyncio.all_tasks()
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(str(folder / "0.sock"))
+            async with asyncio.timeout(5):
+                await asked.wait()
+
+            _, waiting = await asyncio.wait(asyncio.all_tasks() - before, timeout=2)
+
+    assert not waiting
 
 
 async def test_one_takes_the_place_of_another_that_died(folder: Path) -> None:
