@@ -26,7 +26,8 @@ def load_settings(*, quiet: bool = False) -> "Settings":
         settings.logging.format, "warning" if quiet and level == "info" else level, secrets=settings.secrets
     )
     for suspect in settings.suspects:
-        typer.echo(f"crossdock: {suspect.variable} {suspect.wrong}", err=True)
+        where = f" (stands in {suspect.where})" if suspect.where else ""
+        typer.echo(f"crossdock: {suspect.variable} {suspect.wrong}{where}", err=True)
     return settings
 
 

@@ -1,6 +1,6 @@
 """How one port's settings are read: the backend is chosen first, then its class is filled."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -46,8 +46,10 @@ class Slot:
 
     def read(self, given: Given, problems: list[Problem]) -> Part | None:
         """The chosen class, filled; None when something was wrong, which is then among the problems."""
-        part = self.parts[0] if self.choice is None else self._chosen(self.choice, given, problems)
+        part = self._chosen(given)
         if part is None:
+            if self.choice is not None:
+                problems.append(self._unknown(self.choice, given))
             return None
         values = dict(given.values)
         if self.choice is not None:
@@ -68,15 +70,26 @@ class Slot:
         ]
         for name, wrong in () if filled is None else filled.contradictions():
             found.append(Problem(named[name].name, wrong, named[name].allowed, given.where(named[name].name)))
-        found.extend(self._of_those_not_chosen(part, given))
         problems.extend(found)
         return None if found else filled
 
-    def _of_those_not_chosen(self, chosen: type[Part], given: Given) -> Iterator[Problem]:
-        """What could never be read for the others: better told now than on the day that one of them is chosen."""
-        looked_at = {variable.name for _, variable in chosen.variables()}
-        if self.choice is not None:
-            looked_at.add(self.choice.variable.name)
+    def decisive(self, given: Given) -> Set[str]:
+        """The variables that say what is chosen, and those of what was; all while that is not known, or found out."""
+        part = self._chosen(given)
+        if self.choice is None or part is None or self._value(self.choice, given) in self.choice.also:
+            return self.variables().keys()
+        return self._of(part)
+
+    def _of(self, chosen: type[Part]) -> Set[str]:
+        chooser = () if self.choice is None else (self.choice.variable.name,)
+        return {*chooser, *(variable.name for _, variable in chosen.variables())}
+
+    def check_the_rest(self, given: Given) -> Iterator[Problem]:
+        """What could never be read for those that were not chosen: better told now than on the day that one is."""
+        chosen = self._chosen(given)
+        if chosen is None:
+            return
+        looked_at = set(self._of(chosen))
         for part in self.parts:
             named = {name: each for name, each in part.variables() if each.name not in looked_at}
             looked_at |= {each.name for each in named.values()}
@@ -93,7 +106,7 @@ class Slot:
 
     def lines(self, given: Given, chosen: type[Part]) -> Iterator[Line]:
         """Each variable as it stands now."""
-        used = {variable.name for _, variable in chosen.variables()}
+        used = self._of(chosen)
         for name, (variable, default) in self.variables().items():
             yield Line(
                 port=self.port,
@@ -102,23 +115,31 @@ class Slot:
                 shown=variable.shown(given.values.get(name, default)),
                 origin=given.origin(name),
                 file=given.file(name),
-                used=name in used or (self.choice is not None and name == self.choice.variable.name),
+                used=name in used,
             )
 
-    def _chosen(self, choice: Choice, given: Given, problems: list[Problem]) -> type[Part] | None:
-        value = given.values.get(choice.variable.name, choice.default)
-        backend = choice.resolve(value, given.values)
-        for part in self.parts:
-            if part.model_fields["backend"].default == backend:
-                return part
+    def _chosen(self, given: Given) -> type[Part] | None:
+        if self.choice is None:
+            return self.parts[0]
+        backend = self._backend(self.choice, given)
+        return next((part for part in self.parts if part.model_fields["backend"].default == backend), None)
+
+    def _backend(self, choice: Choice, given: Given) -> str:
+        return choice.resolve(self._value(choice, given), given.values)
+
+    @staticmethod
+    def _value(choice: Choice, given: Given) -> str:
+        return given.values.get(choice.variable.name, choice.default)
+
+    def _unknown(self, choice: Choice, given: Given) -> Problem:
+        value, backend = self._value(choice, given), self._backend(choice, given)
         chooser = self._chooser(choice)
         shown = _shown(chooser, given, value)
         if backend in choice.later:
             wrong = f"{quoted(shown)} is not part of this release"
         else:
             wrong = f"{quoted(shown)} is not known" if shown != HIDDEN else "the value (not shown) is not known"
-        problems.append(Problem(chooser.name, wrong, chooser.allowed, given.where(chooser.name)))
-        return None
+        return Problem(chooser.name, wrong, chooser.allowed, given.where(chooser.name))
 
     def _chooser(self, choice: Choice) -> Variable:
         if choice.variable.allowed:

@@ -1,7 +1,6 @@
 """Where values come from, and the one list of what is wrong with them."""
 
 import difflib
-import re
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,12 +15,6 @@ from entrypoints.terminal import printable
 PREFIX = "CROSSDOCK_"
 FOLDER = "CROSSDOCK_SECRETS_DIR"
 _NEAR = 0.9  # one or two letters of an ordinary name
-# What others read may stand in `.env` as well: shells, Docker and libraries are given the same file.
-_OF_OTHERS = re.compile(
-    r"(AWS|AZURE|COMPOSE|CURL|DD|DOCKER|GOOGLE|LC|OTEL|PIP|REQUESTS|SSL|UV)_\w+|(PG|PYTHON)\w+|(ALL|HTTPS?|NO)_PROXY"
-    r"|COLUMNS|FORCE_COLOR|HEALTH_PATH|LANG|NO_COLOR|SERVICES_FOLDER|TZ|WEB_CONCURRENCY",
-    re.IGNORECASE,
-)
 
 
 class Origin(StrEnum):
@@ -75,7 +68,7 @@ class Given:
         self, found: Mapping[str, Found], problems: Iterable[Problem] = (), suspects: Iterable[Problem] = ()
     ) -> None:
         self._found = found
-        self.suspects = tuple(suspects)  # names that may be meant for us, and are not refused
+        self.suspects = tuple(suspects)  # what may be a mistake, and is not refused
         self.values: Mapping[str, str] = {name: one.text.strip() for name, one in found.items()}
         self.problems = tuple(problems)
 
@@ -120,10 +113,8 @@ def given(environ: Mapping[str, str], dotenv: Mapping[str, str], known: Set[str]
     for source, where in ((environ, ""), (dotenv, str(Origin.DOTENV)), (dict.fromkeys(files, "x"), f"{FOLDER}")):
         filled = {name for name in source if source[name].strip()} - names
         problems.extend(_unknown({name for name in filled if name.upper().startswith(PREFIX)}, names, where))
-    filled = {name for name in dotenv if not name.upper().startswith(PREFIX)} - names
-    strange = {name for name in filled if near(name, names) or not _OF_OTHERS.fullmatch(name)}
-    problems.extend(_unknown(strange, names, Origin.DOTENV))
-    return Given(found, problems, _suspects(environ, names))
+    suspects = (suspect for source, origin in sources for suspect in _suspects(source, names, _place(origin)))
+    return Given(found, problems, suspects)
 
 
 def _found_in(source: Mapping[str, str], origin: Origin, name: str, problems: list[Problem]) -> Found | None:
@@ -178,11 +169,11 @@ def _unknown(names: Iterable[str], known: Collection[str], where: str) -> list[P
     return [Problem(printable(name), _suggestion(name, known), allowed, where) for name in sorted(names)]
 
 
-def _suspects(environ: Mapping[str, str], known: Collection[str]) -> list[Problem]:
-    """Names of the environment, which belongs to others as well, that are ours but for a letter or two."""
-    strange = {name for name, value in environ.items() if value.strip() and not name.upper().startswith(PREFIX)}
+def _suspects(source: Mapping[str, str], known: Collection[str], where: str) -> list[Problem]:
+    """Names that are ours but for a letter or two: environment and ``.env`` belong to others as well."""
+    strange = {name for name, value in source.items() if value.strip() and not name.upper().startswith(PREFIX)}
     return [
-        Problem(printable(name), f"is read by nobody here; did you mean {meant}?")
+        Problem(printable(name), f"is read by nobody here; did you mean {meant}?", where=where)
         for name in sorted(strange.difference(known))
         if (meant := near(name, known))
     ]

@@ -250,16 +250,13 @@ def test_a_name_of_the_environment_that_is_ours_but_for_a_letter_is_pointed_out(
 @pytest.mark.parametrize(
     ("line", "variable", "wrong"),
     [
-        ("DATABASE_UR=1", "DATABASE_UR", "is unknown; did you mean DATABASE_URL?"),
-        ("OPEN_WEATHR_KEY=1", "OPEN_WEATHR_KEY", "is unknown; did you mean OPEN_WEATHER_API_KEY?"),
-        ("port=1", "port", "is unknown; did you mean PORT?"),
-        ("OTEL_SERVICE_NAM=1", "OTEL_SERVICE_NAM", "is unknown; did you mean OTEL_SERVICE_NAME?"),
-        ("QQQ=", "QQQ", "is unknown"),
+        ("CROSSDOCK_CASH=redis", "CROSSDOCK_CASH", "is unknown; did you mean CROSSDOCK_CACHE?"),
         ("# a comment\nFOO", ".env line 2", "has no `=`"),
     ],
 )
-def test_what_nobody_reads_in_the_file_is_refused(tmp_path: Path, line: str, variable: str, wrong: str) -> None:
-    """The file is ours alone."""
+def test_what_is_ours_in_the_file_and_means_nothing_is_refused(
+    tmp_path: Path, line: str, variable: str, wrong: str
+) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text(f"{line}\n")
 
@@ -270,18 +267,53 @@ def test_what_nobody_reads_in_the_file_is_refused(tmp_path: Path, line: str, var
     assert (problem.variable, problem.wrong) == (variable, wrong)
 
 
-def test_what_libraries_and_tools_read_may_stand_in_the_file(tmp_path: Path) -> None:
+def test_the_file_belongs_to_others_as_well_and_what_is_ours_but_for_a_letter_is_pointed_out(tmp_path: Path) -> None:
+    """The names of Docker, of a shell or of a library next to ours are no reason not to start."""
     dotenv = tmp_path / ".env"
-    names = ("OTEL_LOG_LEVEL", "PYTHONDEVMODE", "AWS_REGION", "SSL_CERT_FILE", "https_proxy", "NO_COLOR", "TZ")
-    dotenv.write_text("".join(f"{name}=1\n" for name in (*names, "COMPOSE_PROFILES", "WEB_CONCURRENCY")))
+    names = ("COMPOSE_PROJECT_NAME", "AWS_REGION", "https_proxy", "GF_SECURITY_ADMIN_USER", "OTEL_LOG_LEVEL", "QQQ")
+    dotenv.write_text("".join(f"{name}=1\n" for name in (*names, "DATABASE_UR")))
 
-    assert Settings.load({}, dotenv) == Settings.defaults()
+    settings = Settings.load({}, dotenv)
+
+    (suspect,) = settings.suspects
+    assert (suspect.variable, suspect.where) == ("DATABASE_UR", ".env")
+    assert suspect.wrong == "is read by nobody here; did you mean DATABASE_URL?"
 
 
-def test_the_settings_of_what_was_not_chosen_are_checked_as_well() -> None:
-    problems = refused(SMTP_URL=f"smtp://u:{CANARY}@h:x", KAFKA_BOOTSTRAP_SERVERS="nowhere", PORT="x")
+UNUSED = {
+    "REDIS_URL": f"redis://:{CANARY}@cache.example:6379/0?ssl_cert_reqs=none",
+    "KAFKA_BOOTSTRAP_SERVERS": "nowhere",
+    "OIDC_SSL_CAFILE_FILE": "/nowhere",
+}
 
-    assert [problem.variable for problem in problems] == ["KAFKA_BOOTSTRAP_SERVERS", "SMTP_URL", "PORT"]
+
+def test_what_others_set_for_others_does_not_stop_the_service_and_is_pointed_out() -> None:
+    """A platform gives each of its services an address of a Redis, whatever they do with it."""
+    settings = Settings.load(UNUSED, None)
+
+    assert {suspect.variable for suspect in settings.suspects} == UNUSED.keys()
+    assert all(suspect.wrong.startswith("is not used now, and could not be: ") for suspect in settings.suspects)
+    assert CANARY not in str(settings.suspects)
+
+
+def test_what_is_used_stops_the_service_when_it_cannot_be() -> None:
+    problems = refused(**UNUSED, CROSSDOCK_CACHE="redis", CROSSDOCK_EVENT_BROKER="kafka", CROSSDOCK_IDENTITY="oidc")
+
+    assert UNUSED.keys() <= {problem.variable for problem in problems}
+
+
+def test_what_is_ours_stops_the_service_also_when_it_is_not_used() -> None:
+    (problem,) = refused(CROSSDOCK_OIDC_LEEWAY="soon")
+
+    assert problem.variable == "CROSSDOCK_OIDC_LEEWAY"
+
+
+def test_what_a_choice_is_found_out_by_is_used() -> None:
+    """With auto a key that cannot be had would silently make it another provider."""
+    (problem,) = refused(OPEN_WEATHER_API_KEY_FILE="/nowhere")
+
+    assert problem.variable == "OPEN_WEATHER_API_KEY_FILE"
+    assert Settings.load({"OPEN_WEATHER_API_KEY_FILE": "/nowhere", "CROSSDOCK_WEATHER": "sample"}, None).suspects
 
 
 def test_what_was_not_chosen_may_be_incomplete() -> None:

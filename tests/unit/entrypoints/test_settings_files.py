@@ -338,6 +338,7 @@ def test_a_refusal_says_where_the_value_stands(tmp_path: Path, folder: Path, fil
         {
             "PORT_FILE": file("x"),
             "CROSSDOCK_SECRETS_DIR": str(folder),
+            "CROSSDOCK_MAILER": "smtp",
             "SMTP_URL": "nonsense",
         },
         dotenv,
