@@ -1,7 +1,7 @@
 """Probes of the worker role.
 
-They are answered by a thread of the parent process, which performs nothing itself: the processes that do are forked
-from it, and let it know by their beats that they move.
+They are answered by a thread of the parent process. Whoever performs lets it know by its beats that it moves: processes
+that are forked from it, or another thread of it with the pools ``solo`` and ``threads``.
 """
 
 import asyncio
