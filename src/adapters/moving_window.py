@@ -50,7 +50,6 @@ class MovingWindow:
 
     def add(self, now: float) -> None:
         """Count one, whether there is room or not."""
-        self.used(now)
         at = math.ceil(now / self._grain) * self._grain if self._grain else now
         end = at + self._seconds
         if self._grants and self._grants[-1][0] >= end:

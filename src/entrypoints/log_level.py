@@ -39,6 +39,11 @@ def enough(_: object, level: str, event: EventDict) -> EventDict:
     return event
 
 
+def is_wanted(level: int) -> bool:
+    """Whether lines of this level are logged now; for whoever would otherwise make one for nothing, each time."""
+    return level >= _Level.least
+
+
 def set_level(level: str) -> None:
     """Log what is at least of this level, ``debug`` to ``critical``, until it is switched."""
     _Level.chosen = _NUMBERS[level]

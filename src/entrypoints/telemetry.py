@@ -11,15 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 
-from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
 from entrypoints.settings_ports import TelemetrySettings
-from entrypoints.settings_variables import HIDDEN, masked
+from entrypoints.settings_variables import masked
 
 log = logging.getLogger("crossdock.telemetry")
 
@@ -47,7 +46,6 @@ class Telemetry:
             shutdown_on_exit=False,
             span_limits=SpanLimits(max_span_attribute_length=TEXT_MOST),
         )
-        self.tracer_provider.add_span_processor(_WithoutQueries())
         self.tracer_provider.add_span_processor(BatchSpanProcessor(_Spans(exporter, Losses("spans", url))))
 
     async def stop(self) -> None:
@@ -92,14 +90,6 @@ def sampler(name: str, ratio: float) -> Sampler:
     roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(ratio)}
     root: Sampler = roots[name.removeprefix("parentbased_")]
     return ParentBased(root) if name.startswith("parentbased_") else root
-
-
-class _WithoutQueries(SpanProcessor):
-    """Strikes out the query of each request, in which callers may send secrets: FastAPI tells it."""
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
-        if span.attributes and "url.query" in span.attributes:
-            span.set_attribute("url.query", HIDDEN)
 
 
 class Losses:

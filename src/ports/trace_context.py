@@ -37,6 +37,11 @@ class TraceContext:
         return self.parent[36:52]
 
     @property
+    def is_sampled(self) -> bool:
+        """Whether whoever began the trace wants it told."""
+        return self.parent[-1] in "13579bdf"
+
+    @property
     def attributes(self) -> dict[str, str]:
         """What a row or a message has to carry to stay in this trace."""
         return {PARENT: self.parent, STATE: self.state} if self.state else {PARENT: self.parent}

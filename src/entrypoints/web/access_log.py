@@ -1,8 +1,11 @@
 """One log line for each request."""
 
+import logging
+
 import structlog
 from starlette.types import Scope
 
+from entrypoints.log_level import is_wanted
 from entrypoints.web.errors import PROBLEM, path_of
 
 PATH_MOST = 200
@@ -20,13 +23,18 @@ def route_of(scope: Scope) -> str | None:
 def method_of(scope: Scope) -> str:
     """The method, if it is one of the usual: callers can invent others without end."""
     method: str = scope["method"]
-    return method if method in _METHODS else "OTHER"
+    return method if is_usual(method) else "OTHER"
+
+
+def is_usual(method: str) -> bool:
+    """Whether a method is one that services know."""
+    return method in _METHODS
 
 
 def log_access(scope: Scope, status: int, seconds: float) -> None:
     """Write down what was asked and what it came to; never the query, which may hold a secret."""
     route = route_of(scope)
-    if route in _SILENT:
+    if route in _SILENT or not is_wanted(logging.INFO):
         return
     problem = scope.get(PROBLEM)
     told = {} if problem is None else {"problem": problem}

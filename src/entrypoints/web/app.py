@@ -38,7 +38,7 @@ from entrypoints.web.operator_access import OperatorAccess
 from entrypoints.web.orders import NewOrder
 from entrypoints.web.rate_limits import RateLimits
 from entrypoints.web.security import protection
-from entrypoints.web.tracing import Tracing, telemetry_of
+from entrypoints.web.tracing import NOT_BY_THE_FRAMEWORK, Tracing
 from entrypoints.web.users import NewUser
 from ports.told_once import ToldOnce
 
@@ -78,9 +78,8 @@ def create_app(
     Without ``operator_token``, and tokens of callers that could have its scope, the operator paths are off.
     ``weather_ttl`` is how many seconds the weather is fresh; ``topic_prefix`` and ``partitions`` are those of the event
     broker, for the document about it; as ``docs_client`` the page of the API signs people in. To drain, set
-    ``app.state.draining``: readiness turns red and requests are served on. With ``tracing`` FastAPI begins a span for
-    each request; without it, requests are spared the question whether anybody listens. ``edge`` bounds what callers may
-    do.
+    ``app.state.draining``: readiness turns red and requests are served on. With ``tracing`` a span is written for
+    each request that is told. ``edge`` bounds what callers may do.
     """
     app = FastAPI(
         title="Crossdock",
@@ -91,7 +90,7 @@ def create_app(
         redoc_url=None,
         # Starlette's redirects go to the Host that the caller names, and take the operator's token along; see errors.
         redirect_slashes=False,
-        telemetry=telemetry_of(tracing),
+        telemetry=NOT_BY_THE_FRAMEWORK,
     )
     app.state.container = container
     app.state.draining = False
@@ -136,7 +135,7 @@ def create_app(
         pace=container.pace(),
         observers=(request_metrics, log_access),
         in_flight_most=edge.in_flight_most,
-        trace_of_request=None if tracing is None else tracing.of_request,
+        tracing=tracing,
     )
     return app
 

@@ -14,6 +14,7 @@ from entrypoints.web.access_log import method_of, route_of
 from entrypoints.web.bodies import BODY_MOST, content_too_large
 from entrypoints.web.edge_options import IN_FLIGHT_MOST, PROBES
 from entrypoints.web.errors import REQUEST_ID, Problem, retry_after
+from entrypoints.web.tracing import Tracing, end_span, name_of
 from ports.trace_context import TraceContext, following, trace_from
 
 Observer = Callable[[Scope, int, float], None]  # told of each request: its scope, the status, the seconds it took
@@ -21,6 +22,7 @@ Observer = Callable[[Scope, int, float], None]  # told of each request: its scop
 OVERLOADED_RETRY_AFTER = 1  # seconds: it passes as soon as some are done
 CLIENT_GONE = 499  # nginx's number for a request that got no answer because nobody waited for it any more
 
+MORE_HEADERS = "crossdock.headers"  # in the scope of a request: pairs that its answer gets besides
 STREAM = "crossdock.stream"  # in the scope of a request that goes on for as long as somebody listens: not its time
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
@@ -44,8 +46,9 @@ class Edge:
     """Names, bounds and observes each request, and answers for what nobody foresaw.
 
     Plain ASGI and one layer, since each layer costs every request. It is the outermost of ours, so that a 500 carries
-    the request id and the headers like any other answer. A request belongs to the trace that its caller names, unless
-    ``trace_of_request`` knows better: what writes traces has begun a span for it.
+    the request id and the headers like any other answer. A request belongs to the trace that its caller names, or with
+    ``tracing`` below its own span there. What stands further in may leave headers of the answer in the scope, as
+    `MORE_HEADERS`, and need not look at what is sent.
     """
 
     def __init__(
@@ -55,13 +58,13 @@ class Edge:
         pace: Pace,
         observers: Sequence[Observer] = (),
         in_flight_most: int = IN_FLIGHT_MOST,
-        trace_of_request: Callable[[], TraceContext | None] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._app = app
         self._in_flight_most = in_flight_most
         self._pace = pace
         self._observers = observers
-        self._trace_of_request = trace_of_request
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,8 +73,9 @@ class Edge:
         started = ended = time.perf_counter()
         status = 0
         request_id, refused, trace = _look(scope)
-        if self._trace_of_request is not None:
-            trace = self._trace_of_request() or trace
+        span = error = None
+        if self._tracing is not None and scope["path"] not in PROBES:
+            trace, span = self._tracing.of_request(name_of(scope), trace)
         scope[REQUEST_ID] = request_id.decode()
         is_head = scope["method"] == "HEAD"
 
@@ -79,7 +83,7 @@ class Edge:
             nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = completed(message.get("headers", ()), request_id)
+                message["headers"] = completed(message.get("headers", ()), request_id, inner.get(MORE_HEADERS, ()))
                 ended = time.perf_counter()
             elif STREAM not in inner:
                 if is_head and message["type"] == "http.response.body":
@@ -99,7 +103,8 @@ class Edge:
                     await refused.response(scope)(scope, receive, edge_send)
                 else:
                     await self._app(inner, receive, edge_send)
-            except Exception:
+            except Exception as unforeseen:
+                error = unforeseen
                 if status:
                     raise  # the answer is under way: all that is left is to break it off
                 _log.exception("request failed", method=method_of(scope), path=route_of(inner) or "")
@@ -108,8 +113,12 @@ class Edge:
             finally:
                 self._pace.in_flight -= 1
                 inner["method"] = scope["method"]
+                if ended == started:
+                    ended = time.perf_counter()
                 for observe in self._observers:
-                    observe(inner, status or CLIENT_GONE, (ended if ended > started else time.perf_counter()) - started)
+                    observe(inner, status or CLIENT_GONE, ended - started)
+                if span is not None:
+                    end_span(span, inner, status, error, ended)
                 reset_contextvars(**tokens)
 
 
@@ -149,9 +158,12 @@ def _new_id() -> bytes:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}".encode()
 
 
-def completed(given: Iterable[tuple[bytes, bytes]], request_id: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer with those that every answer has."""
+def completed(
+    given: Iterable[tuple[bytes, bytes]], request_id: bytes, more: Iterable[tuple[bytes, bytes]] = ()
+) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with those that every answer has, and ``more``."""
     headers = list(given)
+    headers.extend(more)
     names = {name for name, _ in headers}
     headers.extend(header for header in _UNLESS_SET if header[0] not in names)
     headers.extend(_ALWAYS)

@@ -8,6 +8,7 @@ from entrypoints.web.dependencies import Container
 from entrypoints.web.errors import install_error_handlers
 from entrypoints.web.metrics import RequestMetrics
 from entrypoints.web.middleware import Edge
+from entrypoints.web.tracing import NOT_BY_THE_FRAMEWORK
 
 
 def create_probe_app(container: Container) -> FastAPI:
@@ -20,7 +21,7 @@ def create_probe_app(container: Container) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=NOT_BY_THE_FRAMEWORK,
     )
     app.state.container = container
     app.state.draining = False

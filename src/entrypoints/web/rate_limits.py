@@ -1,10 +1,11 @@
 """How often each caller may ask: draft-ietf-httpapi-ratelimit-headers, and 429 (RFC 6585)."""
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrypoints.web.callers import Callers
 from entrypoints.web.edge_options import PROBES
 from entrypoints.web.errors import Problem, retry_after
+from entrypoints.web.middleware import MORE_HEADERS
 from ports.rate_limit import RateLimit
 
 
@@ -23,17 +24,12 @@ class RateLimits:
             return
         wait, left, more = await self._limit.take(await self._callers.name_of(scope))
         standing = (b"ratelimit", b'"caller";r=%d;t=%d' % (left, -(-more // 1)))  # whole seconds, rounded up
-
-        async def limited_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), self._policy, standing]
-            await send(message)
-
+        scope[MORE_HEADERS] = (self._policy, standing)
         if not wait:
-            await self._app(scope, receive, limited_send)
+            await self._app(scope, receive, send)
             return
         times = "once" if self._limit.count == 1 else f"{self._limit.count:,} times"
         seconds = "a second" if self._limit.seconds == 1 else f"{self._limit.seconds:,} seconds"
         detail = f"A caller may ask {times} in {seconds}."
         problem = Problem("rate-limited", detail, headers=retry_after(wait))
-        await problem.response(scope)(scope, receive, limited_send)
+        await problem.response(scope)(scope, receive, send)

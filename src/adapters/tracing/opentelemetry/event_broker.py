@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from adapters.tracing.opentelemetry.spans import Spans, fail, place_of
 from ports.event_broker import EventBroker, Outcome, Subscription
 from ports.message import Message
-from ports.trace_context import trace_of
+from ports.trace_context import TraceContext, trace_of
 
 
 class TracedEventBroker(EventBroker):
@@ -35,7 +35,10 @@ class TracedEventBroker(EventBroker):
         return await self._broker.missing(topics, group)
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[Outcome]:
-        spans = [self._begin(message) for message in messages]
+        belows = [trace_of(message.attributes) for message in messages]
+        if not any(map(self._spans.tells, belows)):
+            return await self._broker.publish(messages)
+        spans = list(map(self._begin, messages, belows))
         every = [*spans, *self._batch(spans)]
         try:
             outcomes = await self._broker.publish(list(map(_carrying, messages, spans)))
@@ -57,14 +60,15 @@ class TracedEventBroker(EventBroker):
     async def backlog(self, topics: Sequence[str], group: str) -> int:
         return await self._broker.backlog(topics, group)
 
-    def _begin(self, message: Message) -> Span:
+    def _begin(self, message: Message, below: TraceContext | None) -> Span:
+        if not self._spans.tells(below):
+            return INVALID_SPAN
         attributes = {
             **self._attributes,
             "messaging.destination.name": message.topic,
             "messaging.message.id": message.attributes.get("id", ""),
             "cloudevents.event_type": message.attributes.get("type", ""),
         }
-        below = trace_of(message.attributes)
         return self._spans.begin(f"send {message.topic}", SpanKind.PRODUCER, attributes, below=below)
 
     def _batch(self, spans: Sequence[Span]) -> list[Span]:

@@ -9,6 +9,7 @@ from adapters.tracing.opentelemetry.spans import Spans
 from domain.model.events import Event
 from domain.model.tasks import Task
 from ports.persistence import UnitOfWork
+from ports.trace_context import current
 
 Reaction = Callable[[Any, UnitOfWork], Awaitable[None]]
 Work = Callable[[Any], Awaitable[None]]
@@ -21,6 +22,9 @@ def traced_reactions(
 
     def traced(type_: type[Event], reaction: Reaction) -> Reaction:
         async def react(event: Event, work: UnitOfWork) -> None:
+            if not spans.tells(current()):
+                await reaction(event, work)
+                return
             attributes = {
                 **_processing(system, destination=type_.topic, id=str(event.id)),
                 "messaging.consumer.group.name": group,
@@ -39,6 +43,9 @@ def traced_work(work: Mapping[type[Task], Work], spans: Spans, *, system: str) -
 
     def traced(type_: type[Task], perform: Work) -> Work:
         async def performed(task: Task) -> None:
+            if not spans.tells(current()):
+                await perform(task)
+                return
             attributes = _processing(system, destination=type_.name, id=str(task.id))
             with spans.span(f"process {type_.name}", SpanKind.CONSUMER, attributes):
                 await perform(task)

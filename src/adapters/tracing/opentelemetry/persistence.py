@@ -53,7 +53,8 @@ class TracedPersistence(Persistence):
         self._persistence.listen(listener)
 
     async def commit(self, writes: Sequence[Write], *, traffic: Traffic = Traffic.REQUEST, seconds: float = 4) -> None:
-        if current() is None:
+        place = current()
+        if place is None or not self._spans.tells(place):
             await self._persistence.commit(writes, traffic=traffic, seconds=seconds)
             return
         attributes: dict[str, str | int] = {

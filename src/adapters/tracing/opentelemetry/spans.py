@@ -1,12 +1,17 @@
 """Spans of OpenTelemetry, below the place in the trace that the work goes on at."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
-from typing import TypeAlias
+from types import TracebackType
+from typing import Final, TypeAlias
 
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased
 from opentelemetry.trace import (
+    INVALID_SPAN,
     Link,
     NonRecordingSpan,
     Span,
@@ -14,9 +19,7 @@ from opentelemetry.trace import (
     SpanKind,
     StatusCode,
     TraceFlags,
-    TracerProvider,
     TraceState,
-    get_current_span,
     set_span_in_context,
 )
 
@@ -24,30 +27,33 @@ from ports.trace_context import TraceContext, current, following
 
 Attributes: TypeAlias = Mapping[str, str | int]
 
+_NOWHERE: Final = Context()
+_UNTOLD: Final = TraceFlags(TraceFlags.RANDOM_TRACE_ID)
+_NO_SPAN: Final = nullcontext(INVALID_SPAN)  # takes what it is told, and forgets it
+
 
 class Spans:
     """Makes spans.
 
     Their attributes are names, ids and numbers. What fails is told by the kind of its error alone: the words of errors
-    may hold what is nobody's business.
+    may hold what is nobody's business. Of a trace that nobody wants told, which is most of them where traffic is heavy,
+    no spans are made at all: what is done for it stays at the place where that was decided.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
-        self.provider = provider
+        self._ids = provider.id_generator = _Ids()  # before the tracer, which keeps it
+        self._sampler = provider.sampler
         self._tracer = provider.get_tracer("crossdock", version("crossdock"))
+        self._does_as_the_parent = isinstance(provider.sampler, ParentBased)
 
-    @contextmanager
-    def span(self, name: str, kind: SpanKind, attributes: Attributes) -> Iterator[Span]:
+    def tells(self, below: TraceContext | None) -> bool:
+        """Whether spans below this place may be told; others need not be made."""
+        return below is None or not self._does_as_the_parent or below.is_sampled
+
+    def span(self, name: str, kind: SpanKind, attributes: Attributes) -> AbstractContextManager[Span]:
         """A span below the current place, which is the current place inside."""
-        span = self.begin(name, kind, attributes, below=current())
-        try:
-            with following(place_of(span)):
-                yield span
-        except BaseException as error:
-            fail(span, error)
-            raise
-        finally:
-            span.end()
+        below = current()
+        return _Inside(self.begin(name, kind, attributes, below=below)) if self.tells(below) else _NO_SPAN
 
     def begin(
         self,
@@ -67,10 +73,48 @@ class Spans:
             links=[Link(span.get_span_context()) for span in links],
         )
 
-    @staticmethod
-    def of_request() -> TraceContext | None:
-        """The place of the span that the web framework has begun for the request."""
-        return place_of(get_current_span())
+    def of_request(self, name: str, below: TraceContext | None) -> tuple[TraceContext | None, Span | None]:
+        """Where what is done for a request belongs, and its span if it is told, which whoever called ends."""
+        if not self.tells(below):
+            return below, None
+        if below is None:
+            self._ids.chosen = trace_id = self._ids.generate_trace_id()
+            if self._sampler.should_sample(_NOWHERE, trace_id, name, SpanKind.SERVER).decision is Decision.DROP:
+                # What the tracer would say too, only that it takes five times as long.
+                self._ids.chosen = None
+                return TraceContext(f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-{_UNTOLD:02x}"), None
+        span = self.begin(name, SpanKind.SERVER, {}, below=below)
+        return place_of(span), span if span.is_recording() else None
+
+
+class _Ids(RandomIdGenerator):
+    """Random ids; of a trace the one that was chosen just before, so that nobody asks the sampler about another."""
+
+    chosen: int | None = None
+
+    def generate_trace_id(self) -> int:
+        chosen, self.chosen = self.chosen, None
+        return super().generate_trace_id() if chosen is None else chosen
+
+
+class _Inside:
+    """Follows a span, ends it, and says of it what has failed. Not a generator: there are several for each message."""
+
+    __slots__ = ("_following", "_span")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._following = following(place_of(span))
+
+    def __enter__(self) -> Span:
+        self._following.__enter__()
+        return self._span
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._following.__exit__(kind, error, at)
+        if error is not None:
+            fail(self._span, error)
+        self._span.end()
 
 
 def fail(span: Span, error: BaseException) -> None:

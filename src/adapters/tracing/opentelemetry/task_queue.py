@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import INVALID_SPAN, SpanKind
 
 from adapters.tracing.opentelemetry.spans import Spans, fail
 from ports.deliveries import Delivery
@@ -36,6 +36,8 @@ class TracedTaskQueue(TaskQueue):
     async def enqueue(self, tasks: Sequence[Delivery]) -> Sequence[Outcome]:
         spans = [
             self._spans.begin(f"send {task.name}", SpanKind.PRODUCER, self._attributes(task), below=task.trace)
+            if self._spans.tells(task.trace)
+            else INVALID_SPAN
             for task in tasks
         ]
         try:
