@@ -3,6 +3,7 @@
 The servers are away, or quote what they were told. All libraries log as much as they can.
 """
 
+import asyncio
 import base64
 import gc
 import json
@@ -11,8 +12,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from urllib.parse import quote, quote_plus
 
@@ -25,6 +28,7 @@ from entrypoints.settings import Settings
 from prove.process import ROOT, Process
 from tests.canaries import CALLERS, NAMES, canary, found_in, given, leaks, secret, secret_settings
 from tests.stand_ins.echo import quoting_servers
+from tests.stand_ins.issuer import AUDIENCE, FakeIssuer, new_key
 
 PATIENCE = 60.0
 NOBODY = 1  # a port that nobody listens on
@@ -39,12 +43,15 @@ class Case:
     queue: str
     carrier: str
     quoting: bool
+    tokens: bool = False  # of an issuer that works; and the log is for people
 
     def __str__(self) -> str:
-        return f"{self.broker}, {self.queue}, {'quoting' if self.quoting else 'away'}"
+        state = "quoting" if self.quoting else "away"
+        return f"{self.broker}, {self.queue}, {state}{', tokens and a log for people' if self.tokens else ''}"
 
 
 AT_KAFKA = Case("kafka", "background", "redis", quoting=True)
+WITH_TOKENS = Case("kafka", "background", "redis", quoting=True, tokens=True)
 AT_RABBITMQ = Case("rabbitmq", "celery", "redis", quoting=True)
 AWAY = Case("rabbitmq", "celery", "amqp", quoting=False)
 
@@ -56,6 +63,7 @@ class Told:
     choices: Mapping[str, str]
     secrets: Mapping[str, str]
     failures: tuple[str, ...]  # what the log has of them
+    token: str  # of a caller
 
     def in_files(self, folder: Path, **others: str) -> dict[str, str]:
         """An environment without any secret; of these ``others`` each takes the place of one."""
@@ -69,7 +77,7 @@ class Told:
 @pytest.fixture
 def told(request: pytest.FixtureRequest) -> Iterator[Told]:
     case: Case = request.param
-    with quoting_servers() as (every, mail):
+    with quoting_servers() as (every, mail), issuing() if case.tokens else nullcontext() as issuer:
         port, mail_port = (every.port, mail.port) if case.quoting else (NOBODY, NOBODY)
         choices = {
             "PORT": "0",
@@ -88,14 +96,40 @@ def told(request: pytest.FixtureRequest) -> Iterator[Told]:
             "CROSSDOCK_RETRY_DELAY": "0.1",
             "CROSSDOCK_PARTITIONS": "2",
         }
+        token = TOKEN
+        if issuer is not None:
+            token = issuer.token(jti=canary(CALLERS[0]))
+            choices |= {
+                "CROSSDOCK_IDENTITY": "oidc",
+                "OIDC_ISSUER": issuer.address,
+                "OIDC_AUDIENCE": AUDIENCE,
+                "CROSSDOCK_LOG_FORMAT": "console",
+            }
         failures = ("refuses our user name",) if case.queue == "background" else ("has not taken it", "RabbitMQ, ask")
-        yield Told(choices, given(port, mail_port=mail_port, carrier=case.carrier), failures)
+        yield Told(choices, given(port, mail_port=mail_port, carrier=case.carrier), failures, token)
 
 
-def everything_read(url: str) -> list[tuple[str, str]]:
+@contextmanager
+def issuing() -> Iterator[FakeIssuer]:
+    """An issuer that works, beside the test."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    issuer = FakeIssuer(new_key(), now=time.time())
+    asyncio.run_coroutine_threadsafe(issuer.start(), loop).result(PATIENCE)
+    try:
+        yield issuer
+    finally:
+        asyncio.run_coroutine_threadsafe(issuer.stop(), loop).result(PATIENCE)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE)
+        loop.close()
+
+
+def everything_read(url: str, token: str) -> list[tuple[str, str]]:
     """What a service answers, to its operator, to a caller with secrets of their own, and to mistakes."""
     as_operator = {"Authorization": f"Bearer {secret('CROSSDOCK_OPERATOR_TOKEN')}"}
-    as_caller = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": KEY, "Cookie": f"crossdock_operator={COOKIE}"}
+    as_caller = {"Authorization": f"Bearer {token}", "Idempotency-Key": KEY, "Cookie": f"crossdock_operator={COOKIE}"}
     line = {"sku": "A1", "quantity": 2, "unit_price": "9.90"}
     answers = []
     with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
@@ -118,6 +152,8 @@ def everything_read(url: str) -> list[tuple[str, str]]:
         for path in ("/weather/Berlin", "/livez", "/readyz", "/metrics", "/docs", "/docs/events", "/openapi.json"):
             answers.append(client.get(path))
         answers += [client.get("/asyncapi.json"), client.get("/problems/invalid-token")]
+        for refused in (TOKEN, f"{token}x", f"{token}.{token}", f"{token} {token}"):
+            answers.append(client.get("/orders/", headers={"Authorization": f"Bearer {refused}"}))
     return [
         (f"{one.request.method} {one.request.url.path}", f"{one.status_code} {one.headers.multi_items()} {one.text}")
         for one in answers
@@ -139,11 +175,11 @@ def files_of(folder: Path) -> list[tuple[str, bytes]]:
     return [(path.name, path.read_bytes()) for path in folder.iterdir() if path.is_file()]
 
 
-@pytest.mark.parametrize("told", [AT_KAFKA, AT_RABBITMQ], indirect=True, ids=str)
+@pytest.mark.parametrize("told", [AT_KAFKA, WITH_TOKENS, AT_RABBITMQ], indirect=True, ids=str)
 def test_a_service_of_which_nothing_outside_works_shows_no_secret(tmp_path: Path, told: Told) -> None:
     environ = told.in_files(tmp_path, DATABASE_URL="sqlite:///crossdock.db")
     with Process(tmp_path, "up", settings=environ) as service:
-        answers = everything_read(service.url)
+        answers = everything_read(service.url, told.token)
         wait_for_words(service, *told.failures)
         beside = list(seen_by_others(service))
         service.tell_to_end()
