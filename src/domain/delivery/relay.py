@@ -86,14 +86,21 @@ class EventRelay:
         return await self._shares.keep_while(self._carry(identity, proofs))
 
     async def _carry(self, identity: str, proofs: Mapping[int, HoldLease]) -> bool:
-        """Publish what is ready, batch by batch; while one is being marked the next is read and published."""
+        """Publish what is ready, batch by batch; while one is being marked the next is read and published.
+
+        Partitions of which nothing is taken are left out then: however much of theirs is ready, the others go on.
+        """
+        partitions = set(proofs)
+        refusal: Unavailable | None = None
         limit = self._pace.at_most(EVENTS_AT_ONCE, pressed=PRESSED_AT_ONCE)
         marking: asyncio.Task[None] | None = None
         seen: set[str] = set()  # one of a subject a step: what is read on from a position knows nothing before it
         after, busy = 0, False
         try:
             for _ in range(BATCHES_MOST):
-                ready = await self._persistence.ledger.ready_events(partitions=sorted(proofs), limit=limit, after=after)
+                ready = await self._persistence.ledger.ready_events(
+                    partitions=sorted(partitions), limit=limit, after=after
+                )
                 batch = _heads(ready, but_of=seen)
                 if not batch:
                     break
@@ -105,28 +112,33 @@ class EventRelay:
                     await marking
                     self.in_hand.moved()
                 marking = asyncio.create_task(self._mark(batch, outcomes, identity, proofs))
-                busy = self._is_busy(outcomes)
-                if not busy or len(ready) < limit or self._pace.is_pressed:
+                refusal = self._refusal(outcomes)
+                away = _partitions_away(batch, outcomes)
+                busy = busy or away != {delivery.partition for delivery in batch}
+                partitions -= away
+                if not partitions or len(ready) < limit or self._pace.is_pressed:
                     break
                 after = ready[-1].position
         finally:
             if marking is not None:
                 await marking
+        if refusal is not None and not busy:
+            raise refusal from refusal.__cause__
+        if refusal is not None:
+            self._told.trouble("%s", refusal, why=refusal)  # what is taken does not wait for what is not
         return busy
 
-    def _is_busy(self, outcomes: Sequence[Outcome]) -> bool:
-        """Whether any of a batch was taken; `Unavailable` when none of it was for want of the broker."""
+    def _refusal(self, outcomes: Sequence[Outcome]) -> Unavailable | None:
+        """Why not all of a batch was taken, if that was for want of the broker."""
         away = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
         if not away:
             self._told.over()
-            return True
+            return None
         error = Unavailable(
             f"{len(away)} of {len(outcomes)} events not taken: {away[0]}", retry_after=away[0].retry_after
         )
-        if len(away) == len(outcomes):
-            raise error from away[0]
-        self._told.trouble("%s", error, why=error)  # what is taken does not wait for what is not
-        return True
+        error.__cause__ = away[0]
+        return error
 
     async def stop(self) -> None:
         """Let other relays have our share at once."""
@@ -359,6 +371,13 @@ class TaskRelay:
         except Conflict:
             return False  # a performer or another relay was first
         return True
+
+
+def _partitions_away(batch: Sequence[Delivery], outcomes: Sequence[Outcome]) -> set[int]:
+    """Those of which nothing was taken for want of the broker."""
+    judged = list(zip(batch, outcomes, strict=True))
+    taken = {delivery.partition for delivery, outcome in judged if not isinstance(outcome, Unavailable)}
+    return {delivery.partition for delivery in batch} - taken
 
 
 def _heads(ready: Sequence[Delivery], *, but_of: set[str]) -> list[Delivery]:

@@ -182,6 +182,24 @@ async def test_what_the_broker_takes_does_not_wait_for_what_it_does_not(world: W
     assert await row(world, stuck) is not None
 
 
+async def test_a_partition_that_is_away_with_more_than_a_batch_holds_up_no_other(
+    world: World, one: Relaying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events are the oldest and fill a batch, so the others are in none that is read with them."""
+    monkeypatch.setattr(relaying, "EVENTS_AT_ONCE", 5)
+    stuck = [f"stuck-{number}" for number in range(200)]
+    stuck = [subject for subject in stuck if partition_of(subject, PARTITIONS) == 0][:12]
+    flowing = next(name for name in map("flowing-{}".format, range(200)) if partition_of(name, PARTITIONS) != 0)
+    await record(world, *stuck)
+    (event,) = await record(world, flowing)
+    one.broker.judge = lambda message, _batch: away() if message.subject in stuck else None
+
+    assert await one.relay.step()
+
+    assert world.published() == [event.id]
+    assert await world.deliveries(Lane.EVENT) == 12
+
+
 @pytest.mark.parametrize("call", ["identity", "declare"])
 async def test_nothing_is_sent_to_a_broker_that_does_not_say_who_it_is_or_cannot_keep_it(
     world: World, one: Relaying, call: str
