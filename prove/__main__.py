@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--on", nargs="+", metavar="WORD", help="choices with all of these, as kafka or celery")
     parser.add_argument("--minutes", type=float, default=0, help="of random faults on each choice, too")
     parser.add_argument("--rate", type=float, default=40, help="requests a second")
-    parser.add_argument("--keep", action="store_true", help="keep the logs of all processes, also when all is well")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the logs of all processes and servers, also when all is well"
+    )
     told = parser.parse_args(arguments)
 
     seed = told.seed or str(random.randrange(2**32))
@@ -69,6 +71,8 @@ async def _play_all(plan: Sequence[tuple[Choice, Scenario]], folder: Path, seed:
             place = folder / f"{choice} {scenario.name}".replace(" ", "-")
             outcome = await play(scenario, choice, servers, place, seed=seed, rate=rate)
             outcomes.append(outcome)
+            for server in servers.all:
+                shutil.copy(server.log, place / f"{server.name}.log")
             print(*(f"  {line}" for line in outcome.notes), sep="\n")
             for fault in outcome.faults:
                 print(f"  BROKEN {fault}")

@@ -44,5 +44,5 @@ async def play(
 
 
 def _all_up(servers: Servers) -> None:
-    for server in (servers.postgresql, servers.kafka, servers.rabbitmq, servers.redis):
+    for server in servers.all:
         server.start()

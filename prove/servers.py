@@ -24,6 +24,10 @@ class Servers:
     rabbitmq: RabbitMQ
     redis: Redis
 
+    @property
+    def all(self) -> tuple[Server, ...]:
+        return (self.postgresql, self.kafka, self.rabbitmq, self.redis)
+
 
 @contextmanager
 def private() -> Iterator[Servers]:
