@@ -46,6 +46,10 @@ _OWN: Final[Mapping[tuple[str, Cause], str]] = {
         "weather",
         Cause.REFUSED,
     ): "Set OPEN_WEATHER_API_KEY, or choose open_meteo, which needs no key: CROSSDOCK_WEATHER.",
+    (
+        "event_broker",
+        Cause.STUCK,
+    ): "See with RabbitMQ's own tools whether that queue has a leader; once it answers all goes on by itself.",
     ("publishing", Cause.BEHIND): "See that `crossdock relay` runs and can reach the broker.",
     ("handling", Cause.BEHIND): "See that `crossdock consumer` runs, and look into its log.",
     ("retrying", Cause.BEHIND): "See that `crossdock consumer` runs, and look into its log.",

@@ -37,8 +37,9 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
         parts: list[Any] = [container.telemetry(), container.persistence()]
         health.ask("storage", container.persistence().ping, otherwise="unavailable", part=container.persistence())
         if role is not Role.WORKER:
-            parts.append(container.event_broker())
-            health.ask("event_broker", container.event_broker().identity, otherwise=_without_broker(container, role))
+            broker = container.event_broker()
+            parts.append(broker)
+            health.ask("event_broker", broker.identity, otherwise=_without_broker(container, role), part=broker)
         if role.answers:
             parts.extend((container.cache(), container.weather()))
             health.watch("cache", container.cache())

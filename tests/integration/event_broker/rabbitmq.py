@@ -177,6 +177,31 @@ def control(server: RabbitMQ, *command: str) -> None:
     )
 
 
+@contextmanager
+def unanswering(server: RabbitMQ, queue: str) -> Iterator[None]:
+    """A quorum queue that says nothing, like one without a leader; it is as it was afterwards."""
+    _to_queue(server, queue, "sys:suspend(Name)")
+    try:
+        yield
+    finally:
+        _to_queue(server, queue, "sys:resume(Name)")
+
+
+@contextmanager
+def stopped(server: RabbitMQ, queue: str) -> Iterator[None]:
+    """A quorum queue whose process is gone; it is there again afterwards."""
+    _to_queue(server, queue, "ra:stop_server(quorum_queues, {Name, node()})")
+    try:
+        yield
+    finally:
+        _to_queue(server, queue, "ra:restart_server(quorum_queues, {Name, node()})")
+
+
+def _to_queue(server: RabbitMQ, queue: str, act: str) -> None:
+    found = f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>))'
+    control(server, "eval", f"{found}, {{Name, _}} = amqqueue:get_pid(Queue), {act}.")
+
+
 def as_documented(topic: str, got: amqp.Message) -> Message:
     """Read as the contract has it, by nothing of the adapter's."""
     attributes = {

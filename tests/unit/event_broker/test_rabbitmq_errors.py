@@ -7,7 +7,7 @@ import pytest
 from pika import exceptions  # type: ignore[import-untyped]
 from pika.adapters.utils import connection_workflow  # type: ignore[import-untyped]
 
-from adapters.event_broker.rabbitmq.errors import TABLE, port_error, translated
+from adapters.event_broker.rabbitmq.errors import TABLE, may_be_of_one_queue, port_error, translated
 from ports.errors import PortError, Rejected, Unavailable
 
 
@@ -52,6 +52,22 @@ def test_what_an_error_means_to_the_port(error: BaseException, word: type[PortEr
     assert type(told) is word
     assert str(told).startswith("RabbitMQ, publishing: ")
     assert said in str(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "may_be"),
+    [
+        (exceptions.ConnectionClosedByBroker(541, "INTERNAL_ERROR"), True),
+        (TimeoutError(), True),
+        (exceptions.ConnectionClosedByBroker(320, "CONNECTION_FORCED - shutdown"), False),
+        (exceptions.ChannelClosedByBroker(404, "NOT_FOUND - no queue"), False),
+        (exceptions.StreamLostError("gone"), False),
+        (None, False),
+    ],
+    ids=repr,
+)
+def test_which_errors_one_queue_without_a_leader_may_cause(error: BaseException | None, may_be: bool) -> None:
+    assert may_be_of_one_queue(error) is may_be
 
 
 def test_the_cause_is_kept() -> None:

@@ -17,6 +17,7 @@ from ports.errors import Rejected, Unavailable
 from ports.event_broker import EventBroker, Outcome
 from ports.message import Message
 from ports.shares import SharesOf
+from ports.trouble import Cause, Trouble
 
 log = logging.getLogger("crossdock.event_broker")
 
@@ -49,22 +50,38 @@ class RabbitMqEventBroker(EventBroker):
         self._shares = shares
         self._publishing = Line(self._address, "publishing", self._declare_again)
         self._asking = Line(self._address, "asking")
-        self._publisher = Publisher(self._publishing, self._topology)
+        self._publishing_apart = Line(self._address, "publishing apart")
+        self._publisher = Publisher(self._publishing, self._publishing_apart, self._topology)
         self._declared: dict[str, set[str]] = {}  # topics by group
         self._subscriptions: WeakSet[RabbitMqSubscription] = WeakSet()  # one that runs is kept by its task
         self._is_open = False
         self._answered_at = float("-inf")
         self._answered_on: Connection | None = None
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """The queues that do not answer, though the server may; what belongs to others goes on."""
+        unanswered = {queue for subscription in self._subscriptions for queue in subscription.unanswered}
+        for key in self._publisher.unanswered:
+            unanswered |= {self._topology.bound(group, key) for group in self._declared} or {key}
+        if not unanswered:
+            return None
+        first, *others = sorted(unanswered)
+        more = f", nor do {len(others)} more" if others else ""
+        return Trouble(Cause.STUCK, f"the queue {first} does not answer{more}; the others go on")
+
     async def start(self) -> None:
         self._is_open = True
         self._publishing.open()
+        self._publishing_apart.open()
         self._asking.open()
 
     async def stop(self) -> None:
         self._is_open = False
         await asyncio.gather(
+            self._publisher.stop(),
             self._publishing.close(),
+            self._publishing_apart.close(),
             self._asking.close(),
             *(subscription.close() for subscription in tuple(self._subscriptions)),
         )

@@ -129,6 +129,7 @@ class Connection:
 
     def abort(self) -> None:
         """Let go of it at once; what was not sent never is."""
+        self.error = self.error or StreamLostError("the connection was given up")
         self._pika.abort()
 
     def _told(self, name: str) -> str:
@@ -136,7 +137,7 @@ class Connection:
         return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
     def _on_lost(self, _: object, error: BaseException | None) -> None:
-        self.error = error or StreamLostError("the connection was lost")
+        self.error = self.error or error or StreamLostError("the connection was lost")
         if not self._lost.done():
             self._lost.set_result(None)
 
@@ -230,6 +231,10 @@ class _PikaConnection(AsyncioConnection):  # type: ignore[misc]
             self._transport.abort()
         elif not (self.is_closed or self.is_closing):
             self.close()  # before it is open, this ends the attempt
+
+    def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
+        # Of an attempt that is given up while it logs in pika tells the class of the error, and then stumbles over it.
+        super()._on_connection_workflow_done(conn_or_exc() if isinstance(conn_or_exc, type) else conn_or_exc)
 
     def _create_channel(self, channel_number: int, on_open_callback: Callable[..., Any] | None) -> _PikaChannel:
         return _PikaChannel(self, channel_number, on_open_callback)

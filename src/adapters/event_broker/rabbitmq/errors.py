@@ -12,6 +12,7 @@ from pika.adapters.utils import connection_workflow  # type: ignore[import-untyp
 
 from ports.errors import PortError, Rejected, Unavailable
 
+_INTERNAL_ERROR = 541
 _PRECONDITION_FAILED = 406  # other arguments than a queue or exchange has, or a message that the server finds too large
 
 # The nearest class of an error's ancestry decides.
@@ -47,6 +48,12 @@ def port_error(error: BaseException, doing: str) -> PortError:
     if isinstance(error, exceptions.ChannelClosed) and error.reply_code == _PRECONDITION_FAILED:
         kind = Rejected
     return kind(f"RabbitMQ, {doing}: {_said(error)}")
+
+
+def may_be_of_one_queue(error: BaseException | None) -> bool:
+    """Whether one queue without a leader may be the reason: it does not answer, or the server ends the connection."""
+    is_internal = isinstance(error, exceptions.ConnectionClosedByBroker) and error.reply_code == _INTERNAL_ERROR
+    return is_internal or isinstance(error, TimeoutError)
 
 
 def _said(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from ports.message import Message
 
 log = logging.getLogger("crossdock.event_broker")
 
+# Of every consumer, also one that only asks: what goes back to a queue stays in order when who is next gets all of it.
 PREFETCH = 200
 
 
@@ -33,6 +34,8 @@ class Partition:
     queue: str
     consumer: Consumer | None = None
     in_hand: Mark | None = None
+    unanswered: int = 0  # attempts to consume, one after the other
+    again_at: float = float("-inf")  # not before is it tried again
 
     def take(self, limit: int) -> Sequence[Message]:
         """The next messages, which then are in hand; none while others still are."""

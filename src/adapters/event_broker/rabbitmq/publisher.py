@@ -1,8 +1,9 @@
 """Publishing with confirmations: many messages on their way, one outcome for each."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from types import EllipsisType
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 from pika.spec import Basic, BasicProperties  # type: ignore[import-untyped]
 
 from adapters.event_broker.rabbitmq.connection import Channel, Connection
-from adapters.event_broker.rabbitmq.errors import translated
+from adapters.event_broker.rabbitmq.errors import may_be_of_one_queue, translated
 from adapters.event_broker.rabbitmq.line import Line
 from adapters.event_broker.rabbitmq.topology import Topology
 from adapters.event_broker.rabbitmq.wire import EncodedProperties, check_body, message_from
@@ -21,50 +22,52 @@ from ports.message import Message, partition_of
 PUBLISH_SECONDS = 10.0
 BLOCKED_GRACE_SECONDS = 1.0  # for what the server had read before it took no more
 CHANNELS_MOST = 8
+DOUBTS_MOST = 1_000  # routing keys that are asked about at once: less than a connection may have channels
 WINDOW = 500  # messages unconfirmed on a channel
 WINDOW_BYTES = 4 * 1024 * 1024
+TOLD_SECONDS = 30.0  # so long it is told that nothing was confirmed; whatever waits is tried more often
 WITHOUT_REST = 50  # messages encoded before others on the event loop have their turn
 
 BLOCKED: Final = "RabbitMQ takes no messages: it is short of memory or of disk"
 
 
 class Publisher:
-    """Publishes batches, each on a channel that it has for itself, so that none suffers for another's fault."""
+    """Publishes batches, and keeps a queue that does not answer from holding up the others.
 
-    def __init__(self, line: Line, topology: Topology) -> None:
-        self._line = line
+    The server's side of a channel stands still for over a minute at the first message for a queue without a leader, and
+    a few hundred messages that one queue does not take keep it from reading the whole connection. So a routing key with
+    which a message was not confirmed in time is in doubt: of what is published with it, one message at a time is sent,
+    over a connection that nothing else needs, and the rest is `Unavailable` at once, until one is answered.
+    """
+
+    def __init__(self, line: Line, line_of_doubts: Line, topology: Topology) -> None:
         self._topology = topology
         self._turns = count()
-        self._slots = asyncio.Semaphore(CHANNELS_MOST)
-        self._idle: list[_ConfirmingChannel] = []
+        self._channels = _Channels(line, topology.exchange, CHANNELS_MOST)
+        self._channels_of_doubts = _Channels(line_of_doubts, topology.exchange, DOUBTS_MOST)
+        self._doubts: dict[str, _Doubt] = {}
+
+    @property
+    def unanswered(self) -> list[str]:
+        """The routing keys with which nothing was confirmed a moment ago."""
+        now = time.monotonic()
+        return [key for key, doubt in self._doubts.items() if now - doubt.latest < TOLD_SECONDS]
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[Outcome]:
         if not messages:
             return []
         batch = _Batch(len(messages))
-        connection: Connection | None = None
-        try:
-            with translated("publishing"):
-                async with asyncio.timeout(PUBLISH_SECONDS), self._slots:
-                    connection = await self._line.connection(seconds=PUBLISH_SECONDS)
-                    if connection.is_blocked:
-                        raise Unavailable(BLOCKED)
-                    await self._send(batch, messages, connection)
-        except PortError as error:
-            batch.settle_rest(error)
-            if connection is not None and isinstance(error.__cause__, TimeoutError):
-                connection.abort()  # what was not sent is neither to be sent later nor to fill the memory
+        await self._channels.publish(batch, lambda most: self._letters(batch, messages, most))
+        for key in batch.unconfirmed:
+            self._doubts.setdefault(key, _Doubt(key))
         return batch.told()
 
-    async def _send(self, batch: "_Batch", messages: Sequence[Message], connection: Connection) -> None:
-        self._idle = [channel for channel in self._idle if channel.is_usable_on(connection)]
-        channel = self._idle.pop() if self._idle else await _ConfirmingChannel.open(connection, self._topology.exchange)
-        try:
-            await channel.send(batch, self._letters(batch, messages, connection.properties_most))
-        except BaseException:
-            channel.close()
-            raise
-        self._idle.append(channel)
+    async def stop(self) -> None:
+        """Let go of what is sent because of doubts."""
+        asking = [doubt.asking for doubt in self._doubts.values() if doubt.asking is not None]
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
     def _letters(self, batch: "_Batch", messages: Sequence[Message], most: int) -> Iterator["_Letter"]:
         for index, message in enumerate(messages):
@@ -75,7 +78,24 @@ class Publisher:
             except Rejected as error:
                 batch.settle(index, error)
             else:
-                yield letter
+                doubt = self._doubts.get(letter.routing_key)
+                if doubt is None:
+                    yield letter
+                    continue
+                if doubt.asking is None:
+                    doubt.asking = asyncio.create_task(self._ask(doubt, letter))
+                batch.settle(index, doubt.outcome)
+
+    async def _ask(self, doubt: "_Doubt", letter: "_Letter") -> None:
+        """Send one message; any answer ends the doubt. When it was taken, it comes again with the next attempt."""
+        try:
+            is_answered = await self._channels_of_doubts.publish(_Batch(1), lambda _: iter([replace(letter, index=0)]))
+        finally:
+            doubt.asking = None
+        if is_answered:
+            del self._doubts[doubt.routing_key]
+        else:
+            doubt.latest = time.monotonic()
 
     def _routing_key(self, message: Message) -> str:
         partitions = self._topology.partitions
@@ -84,10 +104,67 @@ class Publisher:
         return self._topology.routing_key(message.topic, partition)
 
 
+@dataclass(slots=True, eq=False)
+class _Doubt:
+    """Whether what is published with a routing key is taken."""
+
+    routing_key: str
+    latest: float = float("-inf")  # when the last message that was to find out was not confirmed
+    asking: asyncio.Task[None] | None = None
+
+    @property
+    def outcome(self) -> Unavailable:
+        return Unavailable(f"no answer from the queue for {self.routing_key!r}")
+
+
+class _Channels:
+    """The channels of one connection, each for one batch at a time, so that none suffers for another's fault."""
+
+    def __init__(self, line: Line, exchange: str, most: int) -> None:
+        self._line = line
+        self._exchange = exchange
+        self._slots = asyncio.Semaphore(most)
+        self._idle: list[_ConfirmingChannel] = []
+
+    async def publish(self, batch: "_Batch", letters: Callable[[int], Iterator["_Letter"]]) -> bool:
+        """Settle the batch in time; whether the server has answered for each that was sent.
+
+        ``letters`` is told how many bytes of properties each may have.
+        """
+        connection: Connection | None = None
+        try:
+            with translated("publishing"):
+                async with asyncio.timeout(PUBLISH_SECONDS), self._slots:
+                    connection = await self._line.connection(seconds=PUBLISH_SECONDS)
+                    if connection.is_blocked:
+                        raise Unavailable(BLOCKED)
+                    await self._send(batch, letters(connection.properties_most), connection)
+        except PortError as error:
+            batch.settle_rest(error)
+            if not may_be_of_one_queue(error.__cause__):
+                batch.unconfirmed = frozenset()
+            if connection is not None and isinstance(error.__cause__, TimeoutError):
+                connection.abort()  # what was not sent is neither to be sent later nor to fill the memory
+            return False
+        return True
+
+    async def _send(self, batch: "_Batch", letters: Iterator["_Letter"], connection: Connection) -> None:
+        self._idle = [channel for channel in self._idle if channel.is_usable_on(connection)]
+        channel = self._idle.pop() if self._idle else await _ConfirmingChannel.open(connection, self._exchange)
+        try:
+            await channel.send(batch, letters)
+        except BaseException:
+            batch.unconfirmed = channel.unconfirmed
+            channel.close()
+            raise
+        self._idle.append(channel)
+
+
 class _Batch:
     """What is known of each message of one call."""
 
     def __init__(self, size: int) -> None:
+        self.unconfirmed: frozenset[str] = frozenset()  # routing keys, when one of them may be why
         self._outcomes: list[Outcome | EllipsisType] = [...] * size
 
     def settle(self, index: int, outcome: Outcome) -> None:
@@ -139,6 +216,11 @@ class _ConfirmingChannel:
 
     def is_usable_on(self, connection: Connection) -> bool:
         return connection is self._connection and self._channel.is_open and not self._sent
+
+    @property
+    def unconfirmed(self) -> frozenset[str]:
+        """The routing keys of what is sent and not settled."""
+        return frozenset(letter.routing_key for letter in self._sent.values())
 
     def close(self) -> None:
         self._batch = None

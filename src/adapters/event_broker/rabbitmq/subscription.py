@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from adapters.event_broker.rabbitmq.connection import Connection
-from adapters.event_broker.rabbitmq.errors import translated
+from adapters.event_broker.rabbitmq.errors import may_be_of_one_queue, translated
 from adapters.event_broker.rabbitmq.partition import Consumer, Mark, Partition
 from adapters.event_broker.rabbitmq.topology import Topology
 from ports.errors import PortError, Unavailable
@@ -26,6 +26,8 @@ UNSURE_SECONDS = 8.0  # longer than a connection usually needs to be made again
 IN_HAND_SECONDS = 60.0  # so long a message may stay unacknowledged
 DECLARE_SECONDS = 20.0
 OPEN_SECONDS = 10.0
+AGAIN_SECONDS = 3.0  # between two questions to a queue that does not answer
+ASKED_MOST = 4  # queues that are asked apart at once
 APART_SECONDS = 1.0  # before what was lost is opened again, at most
 CLOSE_SECONDS = 3.0
 
@@ -66,6 +68,14 @@ class RabbitMqSubscription(Subscription):
         self._news = asyncio.Event()  # for who receives
         self._work = asyncio.Event()  # for who opens and closes consumers
         self._running: asyncio.Task[None] | None = None
+        self._opening: dict[Partition, asyncio.Task[None]] = {}
+        self._asking = asyncio.Semaphore(ASKED_MOST)
+        self._failure: Exception | None = None  # of opening a consumer, for a reason that is no single queue's
+
+    @property
+    def unanswered(self) -> list[str]:
+        """The queues that are ours and do not answer."""
+        return [each.queue for each in self._partitions if each.unanswered > 1 and each.number in self._held]
 
     @property
     def trouble(self) -> Trouble | None:
@@ -156,14 +166,22 @@ class RabbitMqSubscription(Subscription):
                     await asyncio.sleep(_apart())
                     await self._declare(connection)
                 await self._ask(self._identity(connection))
-                await self._follow(connection)
+                self._follow(connection)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(random.uniform(0.8, 1.2) * ASK_SECONDS):  # noqa: S311
                         await self._work.wait()
                 self._work.clear()
+                if self._failure is not None:
+                    raise self._failure
             self._told.trouble("receiving: the connection was lost: %s", connection.error, why=connection.error)
         finally:
             lost.cancel()
+            opening = tuple(self._opening.values())
+            for task in opening:
+                task.cancel()
+            await asyncio.gather(*opening, return_exceptions=True)
+            self._opening.clear()  # also what was cancelled before it began
+            self._failure = None
             for partition in self._partitions:
                 partition.drop()
             await connection.close()
@@ -192,24 +210,61 @@ class RabbitMqSubscription(Subscription):
             self._trouble = None
             self._news.set()
 
-    async def _follow(self, connection: Connection) -> None:
-        """Open a consumer for each partition that is ours, and close those of others."""
+    def _follow(self, connection: Connection) -> None:
+        """Open a consumer for each partition that is ours, and close those of others.
+
+        Nothing waits for a consumer to be opened: a queue without a leader does not answer for over a minute.
+        """
         now = time.monotonic()
-        missing = []
         for partition in self._partitions:
             is_overdue = partition.in_hand is not None and now - partition.in_hand.since > IN_HAND_SECONDS
             is_others = partition.number not in self._held and partition.in_hand is None
+            is_idle = partition.consumer is None and partition.in_hand is None and partition not in self._opening
             if is_overdue or is_others or (partition.consumer is not None and not partition.consumer.is_open):
                 partition.drop()
-            elif partition.number in self._held and partition.consumer is None and partition.in_hand is None:
-                missing.append(partition)
-        async with asyncio.timeout(OPEN_SECONDS):
-            opening = [self._open(connection, partition) for partition in missing]
-            for error in filter(None, await asyncio.gather(*opening, return_exceptions=True)):
-                raise error
+            elif partition.number in self._held and is_idle and now >= partition.again_at:
+                self._opening[partition] = asyncio.create_task(self._open(connection, partition))
 
     async def _open(self, connection: Connection, partition: Partition) -> None:
-        partition.consumer = await Consumer.open(connection, partition, on_news=self._news.set, on_end=self._on_end)
+        try:
+            if partition.unanswered:
+                await self._ask_apart(partition)
+            async with asyncio.timeout(OPEN_SECONDS):
+                partition.consumer = await Consumer.open(
+                    connection, partition, on_news=self._news.set, on_end=self._on_end
+                )
+        except Exception as error:
+            if may_be_of_one_queue(error):
+                self._note_unanswered(partition)
+            elif partition.unanswered:
+                partition.again_at = time.monotonic() + AGAIN_SECONDS
+            else:
+                self._failure = error
+        else:
+            partition.unanswered = 0
+            self._told.over(partition.queue)
+        finally:
+            self._opening.pop(partition, None)
+            self._work.set()
+
+    async def _ask_apart(self, partition: Partition) -> None:
+        """Consume on a connection that nothing else needs: with a queue that has no leader the server ends it."""
+        async with self._asking, asyncio.timeout(OPEN_SECONDS):
+            connection = await self._connect()
+            try:
+                consumer = await Consumer.open(connection, partition, on_news=self._news.set, on_end=self._work.set)
+                consumer.close()
+                await connection.close()
+            finally:
+                connection.abort()
+
+    def _note_unanswered(self, partition: Partition) -> None:
+        """After the first time it is asked apart at once: what ended the connection may have been another queue."""
+        partition.unanswered += 1
+        if partition.unanswered > 1:
+            partition.again_at = time.monotonic() + AGAIN_SECONDS
+            why = f"the queue {partition.queue} does not answer"
+            self._told.trouble("receiving: %s", why, why=why, key=partition.queue)
 
     def _on_end(self) -> None:
         """The server has ended a consumer: its queue may be gone."""

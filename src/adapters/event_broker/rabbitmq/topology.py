@@ -34,7 +34,11 @@ class Topology:
         return f"{self.prefix}crossdock.events"
 
     def queue(self, group: str, topic: str, partition: int) -> str:
-        return f"{self.prefix}{group}.{topic}.{partition}"
+        return self.bound(group, self.routing_key(topic, partition))
+
+    def bound(self, group: str, routing_key: str) -> str:
+        """The group's queue that gets what is published with this key."""
+        return f"{self.prefix}{group}.{routing_key}"
 
     def routing_key(self, topic: str, partition: int) -> str:
         return f"{topic}.{partition}"
