@@ -50,6 +50,7 @@ class MovingWindow:
 
     def add(self, now: float) -> None:
         """Count one, whether there is room or not."""
+        self.used(now)  # forgets what is past: some windows are only added to, for as long as an outage lasts
         at = math.ceil(now / self._grain) * self._grain if self._grain else now
         end = at + self._seconds
         if self._grants and self._grants[-1][0] >= end:
