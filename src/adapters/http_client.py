@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypedDict, TypeVar, Unpack
 
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -151,6 +151,19 @@ class Answer:
         raise Rejected(f"{self.host} sent an answer that cannot be used: {places}")
 
 
+class Details(TypedDict, total=False):
+    """How something is asked, beside its address: see `HttpClient.get`."""
+
+    secrets: Mapping[str, SecretStr]
+    expect: Collection[int]
+
+
+class Sending(Details, total=False):
+    """The same, for whoever wants to be asked once more before anything is sent."""
+
+    before_sending: Callable[[], Awaitable[None]]
+
+
 class HttpClient:
     """Asks once.
 
@@ -208,15 +221,7 @@ class HttpClient:
             await call.ended()
         await pool.transport.aclose()
 
-    async def get(
-        self,
-        url: str,
-        parameters: Mapping[str, str],
-        *,
-        secrets: Mapping[str, SecretStr] | None = None,
-        expect: Collection[int] = (200,),
-        before_sending: Callable[[], Awaitable[None]] | None = None,
-    ) -> Answer:
+    async def get(self, url: str, parameters: Mapping[str, str], **details: Unpack[Sending]) -> Answer:
         """Ask ``url`` with these query parameters; ``secrets`` are further ones, seen by nobody but the other side.
 
         Statuses in ``expect`` are answers; all else is `Unavailable` or `Rejected`, within the seconds of a call.
@@ -227,8 +232,8 @@ class HttpClient:
         address = _address(url)
         if address is None:
             raise Rejected("the address of an outside API is no URL of HTTP")
-        question = _Question(address, parameters, secrets or {}, expect)
-        call = _Call(before_sending)
+        question = _Question(address, parameters, details.get("secrets", {}), details.get("expect", (200,)))
+        call = _Call(details.get("before_sending"))
         task = call.begin(self._exchange(self._pool, question, call))
         self._calls.add(call)
         task.add_done_callback(lambda _: self._calls.discard(call))

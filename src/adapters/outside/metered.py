@@ -1,11 +1,9 @@
 """HTTP under a quota, a few calls at a time."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol, Unpack
 
-from pydantic import SecretStr
-
-from adapters.http_client import Answer
+from adapters.http_client import Answer, Details, Sending
 from adapters.outside.deadline import left, others_can_answer
 from adapters.outside.errors import Crowded, QuotaSpent
 from adapters.outside.places import Places
@@ -20,29 +18,14 @@ _CALL_LEAST: Final = 0.5  # seconds before the deadline after which it is not wo
 class Http(Protocol):
     """Asks an outside API once: what a driver needs of `adapters.http_client.HttpClient`."""
 
-    async def get(
-        self,
-        url: str,
-        parameters: Mapping[str, str],
-        *,
-        secrets: Mapping[str, SecretStr] | None = None,
-        expect: Collection[int] = (200,),
-    ) -> Answer:
+    async def get(self, url: str, parameters: Mapping[str, str], **details: Unpack[Details]) -> Answer:
         """As `HttpClient.get`."""
 
 
 class Wire(Protocol):
     """The same, for whoever wants to be asked once more before anything is sent."""
 
-    async def get(
-        self,
-        url: str,
-        parameters: Mapping[str, str],
-        *,
-        secrets: Mapping[str, SecretStr] | None = None,
-        expect: Collection[int] = (200,),
-        before_sending: Callable[[], Awaitable[None]] | None = None,
-    ) -> Answer:
+    async def get(self, url: str, parameters: Mapping[str, str], **details: Unpack[Sending]) -> Answer:
         """As `HttpClient.get`."""
 
 
@@ -78,14 +61,7 @@ class Metered:
         self._wait_seconds = wait_seconds
         self._places = Places(places, clock=clock)
 
-    async def get(
-        self,
-        url: str,
-        parameters: Mapping[str, str],
-        *,
-        secrets: Mapping[str, SecretStr] | None = None,
-        expect: Collection[int] = (200,),
-    ) -> Answer:
+    async def get(self, url: str, parameters: Mapping[str, str], **details: Unpack[Details]) -> Answer:
         """As `HttpClient.get`, or `QuotaSpent`, or `Crowded`."""
         until: float | None = None
         while True:
@@ -94,7 +70,7 @@ class Metered:
                 wait = await self._quota.take()
                 if wait <= 0:
                     in_time = self._in_time(self._clock.monotonic())
-                    return await self._http.get(url, parameters, secrets=secrets, expect=expect, before_sending=in_time)
+                    return await self._http.get(url, parameters, **details, before_sending=in_time)
             finally:
                 self._places.leave()
             # To wait for the quota takes no place.

@@ -5,15 +5,13 @@ Keys are never written: of a request the address's path and the open parameters 
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
-from adapters.http_client import Answer
+from adapters.http_client import Answer, Details
 from adapters.outside.metered import Http
 from tests.stand_ins.weather_server import Asked, answers, head
 
@@ -95,16 +93,9 @@ class Recorder:
         self._http = http
         self._recording = recording
 
-    async def get(
-        self,
-        url: str,
-        parameters: Mapping[str, str],
-        *,
-        secrets: Mapping[str, SecretStr] | None = None,
-        expect: Collection[int] = (200,),
-    ) -> Answer:
+    async def get(self, url: str, parameters: Mapping[str, str], **details: Unpack[Details]) -> Answer:
         """As the one inside."""
-        answer = await self._http.get(url, parameters, secrets=secrets, expect=expect)
+        answer = await self._http.get(url, parameters, **details)
         body = json.loads(answer.body)
         self._recording.note(Exchange(urlsplit(url).path, dict(parameters), answer.status, body))
         return answer

@@ -1,13 +1,12 @@
 """An HTTP client whose calls are traced."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 from urllib.parse import urlsplit
 
 from opentelemetry.trace import SpanKind
-from pydantic import SecretStr
 
-from adapters.http_client import Answer, HttpClient
+from adapters.http_client import Answer, HttpClient, Sending
 from adapters.tracing.opentelemetry.spans import Spans
 from ports.clock import Clock
 
@@ -24,17 +23,9 @@ class TracedHttpClient(HttpClient):
         super().__init__(clock, **options)
         self._spans = spans
 
-    async def get(
-        self,
-        url: str,
-        parameters: Mapping[str, str],
-        *,
-        secrets: Mapping[str, SecretStr] | None = None,
-        expect: Collection[int] = (200,),
-        before_sending: Callable[[], Awaitable[None]] | None = None,
-    ) -> Answer:
+    async def get(self, url: str, parameters: Mapping[str, str], **details: Unpack[Sending]) -> Answer:
         with self._spans.span("GET", SpanKind.CLIENT, _attributes(url)) as span:
-            answer = await super().get(url, parameters, secrets=secrets, expect=expect, before_sending=before_sending)
+            answer = await super().get(url, parameters, **details)
             span.set_attribute("http.response.status_code", answer.status)
             return answer
 
