@@ -40,7 +40,11 @@ class Backlog:
         self._group = group
         self._asking: asyncio.Task[Waiting] | None = None
         self._asked_at = float("-inf")
-        self.asks_broker = True  # a process that has nothing to do with it leaves it alone
+        self._asks_broker = True
+
+    def leave_broker_alone(self) -> None:
+        """Ask storage alone: this process has nothing to do with the broker."""
+        self._asks_broker = False
 
     async def waiting(self) -> Waiting:
         """What waits now, or did up to two seconds ago."""
@@ -53,7 +57,7 @@ class Backlog:
     async def _ask(self) -> Waiting:
         ledger = self._persistence.ledger
         counts, overdue, lag = await asyncio.gather(
-            _known(ledger.counts), _known(self._overdue), _known(self._lag) if self.asks_broker else _nothing()
+            _known(ledger.counts), _known(self._overdue), _known(self._lag) if self._asks_broker else _nothing()
         )
         return Waiting(counts, overdue, lag)
 

@@ -53,7 +53,8 @@ async def started(container: Container, role: Role = Role.UP) -> AsyncIterator[N
         parts.append(container.metrics_export())  # its last word is of what the queue finished, and while all is open
         if role is not Role.WORKER:  # it is the other end of the queue
             parts.append(container.task_queue())
-        container.backlog().asks_broker = role is not Role.WORKER
+        else:
+            container.backlog().leave_broker_alone()
         container.metrics().sources.append(partial(pools, parts))
         for part in parts:
             if hasattr(part, "stop"):  # also what could not start may have begun to

@@ -84,7 +84,7 @@ class WorkerProbes:
     async def _answer(self) -> None:
         container = build(self._settings)
         persistence, health = container.persistence(), container.health()
-        container.backlog().asks_broker = False
+        container.backlog().leave_broker_alone()
         metrics = container.metrics()
         metrics.of_all = Siblings(metrics, Path(self.siblings.name), "parent").families
         health.ask("storage", persistence.ping, otherwise="unavailable", part=persistence)

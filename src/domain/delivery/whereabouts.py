@@ -32,7 +32,7 @@ class Progress(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class WayStep:
     """One step on the way. ``delivery`` is the row that it was read from, when there is one."""
 
     what: str  # "publish", "handle" …
@@ -49,7 +49,7 @@ class Way:
 
     subject: str
     kind: str  # "order", "user", or "subject" when it is neither
-    steps: Sequence[Step]
+    steps: Sequence[WayStep]
     more: bool = False  # of its rows than are shown
 
 
@@ -70,12 +70,12 @@ class Whereabouts:
         kind, steps = await self._read(subject, rows)
         return Way(subject, kind, steps, more=len(found) + len(older) > ROWS_MOST)
 
-    async def _read(self, subject: str, rows: Sequence[Delivery]) -> tuple[str, Sequence[Step]]:
+    async def _read(self, subject: str, rows: Sequence[Delivery]) -> tuple[str, Sequence[WayStep]]:
         left = list(rows)
         id_ = _uuid(subject)
         order = None if id_ is None else await self._persistence.orders.get(id_)
         user = None if id_ is None or order is not None else await self._persistence.users.get(id_)
-        steps: list[Step] = []
+        steps: list[WayStep] = []
         if order is not None:
             steps += self._of_order(order, left)
         elif user is not None:
@@ -83,18 +83,18 @@ class Whereabouts:
         steps += [step for row in left for step in _of_row(row)]
         return "order" if order else "user" if user else "subject", steps
 
-    def _of_order(self, order: Order, left: list[Delivery]) -> Iterator[Step]:
-        yield Step(what="record", name="order", progress=Progress.DONE, at=order.created_at)
+    def _of_order(self, order: Order, left: list[Delivery]) -> Iterator[WayStep]:
+        yield WayStep(what="record", name="order", progress=Progress.DONE, at=order.created_at)
         created = _taken(left, Lane.EVENT, OrderCreated.type)
         kept = _taken(left, Lane.RECEIVED, OrderCreated.type, self._group)
         yield _published(created, OrderCreated.type)
         if order.confirmed_at is not None:
-            yield Step(what="handle", name=OrderCreated.type, progress=Progress.DONE, at=order.confirmed_at)
+            yield WayStep(what="handle", name=OrderCreated.type, progress=Progress.DONE, at=order.confirmed_at)
         elif kept is not None:
             yield from _of_row(kept)
         elif created is None or created.state is State.SENT:
             why = "the broker has it, the consumer has not brought it to its end"
-            yield Step(
+            yield WayStep(
                 what="handle",
                 name=OrderCreated.type,
                 progress=Progress.WAITING,
@@ -103,13 +103,13 @@ class Whereabouts:
             )
         if order.confirmed_at is None:
             return
-        yield Step(what="confirm", name="order", progress=Progress.DONE, at=order.confirmed_at)
+        yield WayStep(what="confirm", name="order", progress=Progress.DONE, at=order.confirmed_at)
         yield _published(_taken(left, Lane.EVENT, OrderConfirmed.type), OrderConfirmed.type)
         yield _performed(_taken(left, Lane.TASK, SendOrderConfirmation.name), SendOrderConfirmation.name)
 
 
-def _of_user(user: User, left: list[Delivery]) -> Iterator[Step]:
-    yield Step(what="record", name="user", progress=Progress.DONE, at=user.registered_at)
+def _of_user(user: User, left: list[Delivery]) -> Iterator[WayStep]:
+    yield WayStep(what="record", name="user", progress=Progress.DONE, at=user.registered_at)
     yield _published(_taken(left, Lane.EVENT, UserRegistered.type), UserRegistered.type)
     yield _performed(_taken(left, Lane.TASK, SendWelcomeEmail.name), SendWelcomeEmail.name)
 
@@ -130,25 +130,25 @@ def _taken(left: list[Delivery], lane: Lane, name: str, group: str = "") -> Deli
     return None
 
 
-def _published(row: Delivery | None, name: str) -> Step:
+def _published(row: Delivery | None, name: str) -> WayStep:
     if row is None:
-        return Step(what="publish", name=name, progress=Progress.DONE, detail="the broker has confirmed it")
+        return WayStep(what="publish", name=name, progress=Progress.DONE, detail="the broker has confirmed it")
     return next(_of_row(row))
 
 
-def _performed(row: Delivery | None, name: str) -> Step:
+def _performed(row: Delivery | None, name: str) -> WayStep:
     if row is None:
-        return Step(what="perform", name=name, progress=Progress.DONE, detail="nothing of it is left to do")
+        return WayStep(what="perform", name=name, progress=Progress.DONE, detail="nothing of it is left to do")
     return next(_of_row(row))
 
 
 _WHAT = {Lane.EVENT: "publish", Lane.RECEIVED: "handle", Lane.TASK: "perform"}
 
 
-def _of_row(row: Delivery) -> Iterator[Step]:
+def _of_row(row: Delivery) -> Iterator[WayStep]:
     what = _WHAT[row.lane]
     if row.lane is Lane.RECEIVED:
-        yield Step(
+        yield WayStep(
             what="receive",
             name=row.name,
             progress=Progress.DONE,
@@ -166,7 +166,7 @@ def _of_row(row: Delivery) -> Iterator[Step]:
             progress, at, detail = Progress.DISCARDED, row.due_at, row.reason or ""
         case _:
             progress, at, detail = _ready(row)
-    yield Step(what=what, name=row.name, progress=progress, at=at, detail=detail, delivery=row)
+    yield WayStep(what=what, name=row.name, progress=progress, at=at, detail=detail, delivery=row)
 
 
 def _ready(row: Delivery) -> tuple[Progress, datetime | None, str]:

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
-from domain.delivery.whereabouts import Progress, Step, Way
+from domain.delivery.whereabouts import Progress, Way, WayStep
 from domain.model.times import to_rfc3339
 from entrypoints.flow_watch import Look
 from entrypoints.settings_slots import Line
@@ -543,7 +543,7 @@ _WORDS: Final = {
 }
 
 
-def _step(step: Step, now: datetime) -> Markup:
+def _step(step: WayStep, now: datetime) -> Markup:
     link = Markup()
     if step.delivery is not None and step.progress in {Progress.DEAD, Progress.DISCARDED}:
         link = html(' <a href="{address}">Show it</a>', address=attribute(letter_address(step.delivery.id)))

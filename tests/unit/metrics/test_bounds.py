@@ -140,7 +140,7 @@ async def test_who_hangs_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatc
 
 async def test_a_process_that_has_nothing_to_do_with_the_broker_leaves_it_alone() -> None:
     async with crossdock() as dock:
-        dock.container.backlog().asks_broker = False
+        dock.container.backlog().leave_broker_alone()
         asked = counting(dock.container.event_broker(), "backlog")
 
         told = await scrape(dock)
