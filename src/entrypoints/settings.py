@@ -1,7 +1,7 @@
 """The settings: what was chosen for each port, read once from the environment, `.env` and the files that they name.
 
 Only entrypoints read settings; adapters get plain values from the container. A backend that is added is its class in
-`entrypoints.settings_ports` and its name in a union here; `Choice.later` loses it.
+`entrypoints.settings_<port>`, and its name in `settings_ports` and in a union here; `Choice.later` loses it.
 """
 
 from collections.abc import Mapping, Set

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
 
-from entrypoints.settings_ports import Part
+from entrypoints.settings_part import Part
 from entrypoints.settings_sources import Given, Origin, Problem
 from entrypoints.settings_variables import HIDDEN, Choice, Refused, Variable, quoted, text_of
 

@@ -61,7 +61,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 def test_every_block_of_the_page_is_followed() -> None:
     page = PAGE.read_text(encoding="utf-8")
 
-    assert len(BLOCK.findall(page)) == page.count("```python") == 13
+    assert len(BLOCK.findall(page)) == page.count("```python") == 14
 
 
 def test_what_the_page_tests_is_so(copy: Copy) -> None:
