@@ -1,4 +1,4 @@
-"""Callers that leave in the middle of a request with an Idempotency-Key, or take their time with it, on real sockets."""
+"""Callers that leave in the middle of a request with an Idempotency-Key, or take their time with it."""
 
 import asyncio
 import json
