@@ -80,7 +80,7 @@ def cell_of(cls: type | None, case: str, parameters: str = "") -> Cell | None:
     """Which cell of the table a test fills; None when it is no case of a contract."""
     for part in cls.__mro__ if cls else ():
         if part.__module__.startswith("tests.contracts.") and case in vars(part):
-            port = part.__module__.rpartition(".")[2].removesuffix("_outage")
+            port = part.__module__.split(".")[2].removesuffix("_outage").removesuffix("_parts")
             assert cls is not None  # noqa: S101 - it has a part
             return Cell(port, adapter_of(port, cls.__name__, parameters), case)
     return None

@@ -16,7 +16,7 @@ from ports.deliveries import Lane
 from ports.errors import Unavailable, Unknown
 from ports.persistence import AddUser, Persistence, Record, Sought
 from tests.builders import NOON, a_delivery, a_user, an_id
-from tests.contracts.persistence import PersistenceCases, commit, recorded, stored
+from tests.contracts.persistence_parts.cases import PersistenceCases, commit, recorded, stored
 
 Answer = TypeVar("Answer")
 Call = Callable[[Persistence], Awaitable[object]]

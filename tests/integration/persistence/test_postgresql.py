@@ -13,8 +13,9 @@ from ports.errors import PortError, Rejected, Unavailable
 from ports.persistence import AddUser, Persistence, Record
 from tests.builders import NOON, a_task, a_user
 from tests.clock import ManualClock
-from tests.contracts.persistence import PersistenceCases, PersistenceContract, recorded
+from tests.contracts.persistence import PersistenceContract
 from tests.contracts.persistence_outage import PersistenceOutageContract
+from tests.contracts.persistence_parts.cases import PersistenceCases, recorded
 from tools.services.postgresql import PostgreSQL
 
 

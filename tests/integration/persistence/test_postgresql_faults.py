@@ -16,7 +16,7 @@ from ports.errors import Unavailable, Unknown
 from ports.persistence import AddOrder, AddUser, Record, Traffic, Write
 from tests.builders import a_delivery, a_user, an_id, an_order
 from tests.clock import ManualClock
-from tests.contracts.persistence import a_stored_user
+from tests.contracts.persistence_parts.cases import a_stored_user
 from tests.integration.persistence.relay import Relay
 from tools.services.postgresql import PostgreSQL
 

@@ -34,7 +34,7 @@ from ports.persistence import (
 )
 from tests.builders import NOON, a_delivery, a_received, a_task, a_user, an_order
 from tests.clock import ManualClock
-from tests.contracts.persistence import a_dead_head, a_stored_order, an_answer, change, key_of, recorded
+from tests.contracts.persistence_parts.cases import a_dead_head, a_stored_order, an_answer, change, key_of, recorded
 
 ROWS = 3_000
 

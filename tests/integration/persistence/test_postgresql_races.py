@@ -25,7 +25,7 @@ from ports.persistence import (
     Unblock,
 )
 from tests.builders import NOON, a_delivery, a_task, a_user, an_order
-from tests.contracts.persistence import (
+from tests.contracts.persistence_parts.cases import (
     a_dead_head,
     a_stored_order,
     change,

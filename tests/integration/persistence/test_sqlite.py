@@ -25,8 +25,9 @@ from ports.errors import PortError, Precondition, Rejected, Unavailable
 from ports.persistence import AddUser, Persistence, Record
 from tests.builders import a_task, a_user
 from tests.clock import ManualClock
-from tests.contracts.persistence import PersistenceContract, failing
+from tests.contracts.persistence import PersistenceContract
 from tests.contracts.persistence_outage import PersistenceOutageContract
+from tests.contracts.persistence_parts.cases import failing
 
 
 @pytest.fixture(scope="session")

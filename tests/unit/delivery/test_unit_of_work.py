@@ -13,7 +13,7 @@ from ports.errors import Conflict, Rejected, Unavailable, Unknown
 from ports.message import BODY_MOST, partition_of, read_event
 from ports.persistence import ANSWER_MOST
 from tests.builders import a_user, an_id, an_order
-from tests.contracts.persistence import an_answer
+from tests.contracts.persistence_parts.cases import an_answer
 from tests.unit.delivery.builders import PARTITIONS, FlakyPersistence, Process, World
 
 

@@ -7,8 +7,9 @@ from ports.errors import Unavailable
 from ports.persistence import AddUser, Persistence, Record
 from tests.builders import a_delivery, a_user
 from tests.clock import ManualClock
-from tests.contracts.persistence import PersistenceContract, commit, recorded
+from tests.contracts.persistence import PersistenceContract
 from tests.contracts.persistence_outage import PersistenceOutageContract
+from tests.contracts.persistence_parts.cases import commit, recorded
 
 
 class TestMemoryPersistence(PersistenceContract):

@@ -19,7 +19,7 @@ from ports.persistence import (
     Unblock,
 )
 from tests.builders import NOON, a_delivery, a_received, a_task, a_user, an_order
-from tests.contracts.persistence import an_answer
+from tests.contracts.persistence_parts.cases import an_answer
 
 
 def columns(group: Group, part: parts.Part) -> dict[str, tuple[object, ...]]:
