@@ -14,6 +14,7 @@ _CURES: Final[Mapping[Cause, str]] = {
     Cause.STUCK: "Look at what it waits for; when it does not end by itself, restart this process: nothing is lost.",
     Cause.BEHIND: "See that the role that does this runs, and look into its log.",
     Cause.DESK_FULL: "Replay or discard what waits at the desk: `crossdock dead-letters list`.",
+    Cause.DEAD_LETTERS: "Mend why, then replay or discard what waits at the desk: `crossdock dead-letters list`.",
     Cause.BLOCKED: "Look into the log for where it stood; give the process a processor of its own.",
 }
 

@@ -68,3 +68,7 @@ class Conflict(PortError):
 
 class Unknown(PortError):
     """The connection died while committing: the unit of work was written whole or not at all, which is not known."""
+
+    def __init__(self, detail: str, *, cause: Cause = Cause.OUT_OF_REACH) -> None:
+        super().__init__(detail)
+        self.cause = cause

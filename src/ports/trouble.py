@@ -16,6 +16,7 @@ class Cause(StrEnum):
     STUCK = "stuck"  # what is in hand does not end
     BEHIND = "behind"  # what is due is done by nobody
     DESK_FULL = "desk_full"  # so much waits for a person that no more is taken
+    DEAD_LETTERS = "dead_letters"  # what could not be delivered waits for a person
     BLOCKED = "blocked"  # something keeps the event loop, and with it everything
 
 

@@ -16,8 +16,8 @@ from ports.persistence import Persistence
 from ports.shared_work import begin_shared
 from ports.trouble import Cause, Trouble
 
-BEHIND_SECONDS = 10.0  # longer than the lease of a dead process needs to run out
-ASK_SECONDS = 3.0
+BEHIND_SECONDS = 8.0  # longer than the lease of a dead process needs to run out
+ASK_SECONDS = 1.0
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -24,6 +24,7 @@ CLIENT_GONE = 499  # nginx's number for a request that got no answer because nob
 
 MORE_HEADERS = "crossdock.headers"  # in the scope of a request: pairs that its answer gets besides
 STREAM = "crossdock.stream"  # in the scope of a request that goes on for as long as somebody listens: not its time
+HEAD_ONLY = "crossdock.head"  # in the scope of a request whose answer shall have no body
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 _DIGITS_MOST = 12
@@ -92,7 +93,7 @@ class Edge:
             await send(message)
 
         # HEAD is GET without the body, wherever there is a GET (RFC 9110 §9.3.2). The server keeps its own scope.
-        inner = {**scope, "method": "GET"} if is_head else scope
+        inner = {**scope, "method": "GET", HEAD_ONLY: True} if is_head else scope
         with following(trace):
             tokens = bind_contextvars(request_id=scope[REQUEST_ID])
             self._pace.in_flight += 1

@@ -18,7 +18,7 @@ from entrypoints.flow_watch import EVERY_SECONDS
 from entrypoints.web.dependencies import Container, container_of
 from entrypoints.web.errors import Problem, retry_after
 from entrypoints.web.fields import to_json
-from entrypoints.web.middleware import STREAM
+from entrypoints.web.middleware import HEAD_ONLY, STREAM
 from entrypoints.web.operator_access import as_operator
 from entrypoints.web.operator_status import status_seen
 from entrypoints.web.operator_views import plotted, told_of, values
@@ -123,6 +123,10 @@ class EventStream(Response):
         self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if HEAD_ONLY in scope:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
         scope[STREAM] = True
         with self._live.stream() as stream:
             listening = asyncio.create_task(_gone(receive))

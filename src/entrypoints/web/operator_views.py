@@ -265,10 +265,11 @@ def _health(name: str, check: Mapping[str, str]) -> Markup:
 
 
 def told_of(check: Mapping[str, str]) -> str:
-    """What is wrong, since when, and what to do."""
+    """What is wrong, with the word that readiness, log and alerts have for it, since when, and what to do."""
+    detail = ": ".join(filter(None, (check.get("cause"), check.get("detail"))))
     since = check.get("since", "")
     when = f"since {since[:19].replace('T', ' ')} UTC" if since else ""
-    return " · ".join(part for part in (check.get("detail", ""), when, check.get("cure", "")) if part)
+    return " · ".join(part for part in (detail, when, check.get("cure", "")) if part)
 
 
 def outside(status: Mapping[str, Any]) -> Markup:

@@ -1,5 +1,7 @@
 """What a role without HTTP of its own answers: whether it lives, whether it is ready, and its metrics."""
 
+import logging
+
 from fastapi import FastAPI
 
 from domain.delivery.pace import Pace
@@ -9,6 +11,7 @@ from entrypoints.web.errors import install_error_handlers
 from entrypoints.web.metrics import RequestMetrics
 from entrypoints.web.middleware import Edge
 from entrypoints.web.tracing import NOT_BY_THE_FRAMEWORK
+from ports.told_once import ToldOnce
 
 
 def create_probe_app(container: Container) -> FastAPI:
@@ -25,6 +28,7 @@ def create_probe_app(container: Container) -> FastAPI:
     )
     app.state.container = container
     app.state.draining = False
+    app.state.told = ToldOnce(logging.getLogger("crossdock.web"), forgets=True)
     for router in (health.router, metrics.router):
         app.router.routes.extend(router.routes)
     install_error_handlers(app)

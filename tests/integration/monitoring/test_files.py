@@ -25,7 +25,7 @@ async def test_prometheus_has_nothing_to_say_against_our_metrics() -> None:
 
 
 def test_the_configuration_and_the_rules_are_read() -> None:
-    assert "15 rules found" in promtool("check", "config", MONITORING / "prometheus.yml")
+    assert "16 rules found" in promtool("check", "config", MONITORING / "prometheus.yml")
 
 
 def test_every_panel_asks_in_words_that_prometheus_understands(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ def slow(name: str, bounds: tuple[str, ...], *, well: int, ill: int, soonest: in
 
 
 REQUESTS = "crossdock_http_requests_total"
+BREAKER = f'crossdock_outside_breaker{{{JOB},api="openweather",state="open"}}'
+WEATHER = f'crossdock_check{{{JOB},check="weather",cause="out_of_reach"}}'
 LAG = f'crossdock_consumer_lag{{{JOB},topic="order_events"}}'
 STORIES = {
     "CrossdockDown": gauge("up", well=1, ill=0, soonest=0),
@@ -63,7 +65,8 @@ STORIES = {
     "CrossdockCheckInTrouble": check("cache", soonest=4),
     "CrossdockEventsLate": gauge("crossdock_oldest_due_age_seconds", 'lane="event"', well=5, ill=70, soonest=0),
     "CrossdockTasksLate": gauge("crossdock_oldest_due_age_seconds", 'lane="task"', well=200, ill=400, soonest=0),
-    "CrossdockConsumerStuck": Story(
+    "CrossdockConsumerStuck": gauge("crossdock_check", 'check="handling",cause="behind"', ill=1, soonest=0),
+    "CrossdockNothingReceived": Story(
         {LAG: "50+0", f"crossdock_received_total{{{JOB}}}": "0+10"},
         {LAG: "50+0", f"crossdock_received_total{{{JOB}}}": "200+0"},
         soonest=5,
@@ -73,7 +76,7 @@ STORIES = {
         "crossdock_effect_delay_seconds", ("1", "60", "300", "+Inf"), well=0, ill=2, soonest=9
     ),
     "CrossdockDeadLetters": gauge("crossdock_deliveries", 'lane="task",state="dead"', ill=1, soonest=0),
-    "CrossdockProviderDown": gauge("crossdock_outside_breaker", 'api="openweather",state="open"', ill=1, soonest=0),
+    "CrossdockProviderDown": Story({BREAKER: "0+0", WEATHER: "0+0"}, {BREAKER: "1+0", WEATHER: "1+0"}, soonest=0),
     "CrossdockQuotaSpent": rates(
         {'crossdock_outside_calls_total{outcome="quota_spent"}': 0},
         {'crossdock_outside_calls_total{outcome="quota_spent"}': 7},

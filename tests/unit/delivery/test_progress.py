@@ -331,9 +331,9 @@ async def test_the_store_is_asked_once_for_all_who_look(world: World) -> None:
 
     for _ in range(10):
         await asyncio.gather(*(stages.trouble(stage) for stage in Stage))
-        await world.clock.advance(ASK_SECONDS / 3)
+        await world.clock.advance(ASK_SECONDS / 2)
 
-    assert asked == 4
+    assert asked == 5
 
 
 async def test_a_store_that_is_away_is_told_by_who_asks(world: World) -> None:

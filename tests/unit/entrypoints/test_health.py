@@ -9,7 +9,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from entrypoints.cures import cure
-from entrypoints.health import ANSWER_SECONDS, FRESH_SECONDS, LOOK_SECONDS, TOLD_SECONDS, Found, Health, HealthCheck
+from entrypoints.health import (
+    AFTER_SECONDS,
+    ANSWER_SECONDS,
+    FRESH_SECONDS,
+    LOOK_SECONDS,
+    TOLD_SECONDS,
+    Found,
+    Health,
+    HealthCheck,
+)
 from ports.errors import Rejected, Unavailable, Unknown
 from ports.trouble import Cause, Trouble
 from tests.clock import ManualClock
@@ -212,6 +221,16 @@ async def test_while_it_looks_by_itself_probes_ask_nobody(check: HealthCheck, cl
     assert server.asked == 11
 
 
+async def test_who_waits_for_a_look_when_the_looking_ends_is_answered(check: HealthCheck, clock: ManualClock) -> None:
+    check.ask("part", asyncio.Event().wait, otherwise="unavailable")
+    async with running(check):
+        await clock.settle()
+        probe = asyncio.create_task(check.check())
+        await clock.settle()
+
+    assert (await probe).status == "unavailable"
+
+
 async def test_a_look_that_is_old_is_no_answer(check: HealthCheck, clock: ManualClock) -> None:
     """As when the one who looks has hung: a probe looks itself."""
     part = Part()
@@ -278,6 +297,85 @@ async def test_a_quiet_hour_writes_nothing(
         await clock.advance(HOUR)
 
     assert log == []
+
+
+async def test_a_check_with_a_fault_is_told_once_with_where_it_was_raised(
+    check: HealthCheck, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def has_a_fault() -> Found:
+        raise ValueError("a mistake")
+
+    check.add("part", has_a_fault)
+    check.ask("server", Server(failure=ValueError("another")).ping, otherwise="degraded")
+    async with running(check):
+        await clock.advance(HOUR)
+
+    told_of = [record for record in caplog.records if record.exc_info]
+    assert [record.getMessage() for record in told_of] == [
+        "the health check part failed",
+        "the health check server failed",
+    ]
+
+
+# --- one fault, one cause ---------------------------------------------------------------------------------------------
+
+
+async def test_what_rests_on_another_check_tells_of_its_cause_and_writes_nothing(
+    check: HealthCheck, clock: ManualClock, log: list[MutableMapping[str, Any]]
+) -> None:
+    storage, stage = Part(), Part()
+    check.watch("storage", storage)
+    check.watch("handling", stage)
+    async with running(check):
+        storage.trouble = Trouble(Cause.FULL, "the disk is full")
+        stage.trouble = Trouble(Cause.BEHIND, "event 1 waits")
+        await clock.advance(MINUTE)
+        handling = (await check.check()).checks["handling"]
+        storage.trouble = stage.trouble = None
+        await clock.advance(MINUTE)
+
+    assert handling["cause"] == "full"
+    assert handling["detail"] == "storage is in trouble: event 1 waits"
+    assert handling["cure"] == cure("storage", Cause.FULL)
+    assert [(line["check"], line["cause"]) for line in log] == [("storage", "full")] * 2
+
+
+async def test_what_rests_on_a_check_that_was_well_a_moment_ago_is_given_its_time(
+    check: HealthCheck, clock: ManualClock, log: list[MutableMapping[str, Any]]
+) -> None:
+    broker, consumer = Part("away"), Part("away")
+    check.watch("event_broker", broker)
+    check.watch("consumer", consumer)
+    async with running(check):
+        await clock.advance(MINUTE)
+        broker.trouble = None
+        await clock.advance(AFTER_SECONDS - LOOK_SECONDS)
+        given_time = [(line["log_level"], line["check"]) for line in log]
+        await clock.advance(3 * LOOK_SECONDS)
+
+    assert given_time == [("warning", "event_broker"), ("info", "event_broker")]
+    assert [(line["log_level"], line["check"]) for line in log[2:]] == [("warning", "consumer")]
+
+
+async def test_a_trouble_of_its_own_that_was_told_is_told_to_be_over_whatever_came_between(
+    check: HealthCheck, clock: ManualClock, log: list[MutableMapping[str, Any]]
+) -> None:
+    broker, consumer = Part(), Part(Trouble(Cause.STUCK, "no share"))
+    check.watch("event_broker", broker)
+    check.watch("consumer", consumer)
+    async with running(check):
+        await clock.advance(MINUTE)
+        broker.trouble = "away"
+        await clock.advance(MINUTE)
+        broker.trouble = consumer.trouble = None
+        await clock.advance(MINUTE)
+
+    assert [(line["log_level"], line["check"]) for line in log] == [
+        ("warning", "consumer"),
+        ("warning", "event_broker"),
+        ("info", "event_broker"),
+        ("info", "consumer"),
+    ]
 
 
 # --- the event loop ---------------------------------------------------------------------------------------------------

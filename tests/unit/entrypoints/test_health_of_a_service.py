@@ -11,6 +11,8 @@ from entrypoints.container import Container
 from entrypoints.startup import pipeline
 from entrypoints.testing import Crossdock, crossdock
 from ports.errors import Unavailable
+from ports.persistence import Record
+from tests.builders import a_task
 
 SEEN_SECONDS = 15.0
 HOUR = 3600
@@ -93,6 +95,19 @@ async def test_a_broker_that_takes_nothing_is_seen_and_so_is_its_return() -> Non
 
 async def _away(messages: Any) -> list[Unavailable]:
     return [Unavailable("the broker takes nothing") for _ in messages]
+
+
+async def test_a_message_that_nobody_can_handle_is_seen_and_so_is_its_end() -> None:
+    async with working() as dock:
+        letter = a_task(attempts=1).died("no such mailbox", dock.clock.now(), attempts=1)
+        await dock.container.persistence().commit([Record(letter)])
+        await dock.clock.advance(SEEN_SECONDS)
+        dead = await readiness(dock)
+        await dock.container.dead_letters().discard(letter.id)
+        await dock.clock.advance(SEEN_SECONDS)
+
+        assert dead == ("degraded", {"desk": "dead_letters"})
+        assert await readiness(dock) == ("ready", {})
 
 
 async def test_a_mailer_that_hangs_is_seen_and_so_is_its_end() -> None:

@@ -8,6 +8,7 @@ from entrypoints.metrics.exposition import exposition
 from entrypoints.web.metrics import BOUNDS, RequestMetrics
 from entrypoints.web.probes import create_probe_app
 from ports.deliveries import State
+from ports.errors import Unavailable
 from ports.persistence import Record
 from ports.trouble import Cause
 from tests.builders import a_delivery, a_task
@@ -116,6 +117,20 @@ async def test_a_role_without_http_of_its_own_answers_probes_and_nothing_else(pa
 
     assert statuses == [200, 200, 200, 404, 404, 404, 404]
     assert "draining" in problem(draining, 503, "not-ready")["detail"]
+
+
+async def test_a_probe_that_meets_what_is_away_is_refused_with_a_problem(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> Health:
+        raise Unavailable("the disk failed")
+
+    monkeypatch.setattr(parts.well_being, "check", away)
+
+    async with client_of(create_probe_app(parts)) as client:
+        answer = await client.get("/readyz")
+
+    problem(answer, 503, "storage-unavailable")
 
 
 async def test_metrics_are_told_while_the_storage_is_down(client: httpx.AsyncClient, parts: Parts) -> None:

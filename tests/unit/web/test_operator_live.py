@@ -53,13 +53,15 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(app: FastAPI, parts: Parts, token: str = OPERATOR_TOKEN) -> AsyncIterator[Reader]:
+async def reading(
+    app: FastAPI, parts: Parts, token: str = OPERATOR_TOKEN, method: str = "GET"
+) -> AsyncIterator[Reader]:
     reader = Reader()
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "GET",
+        "method": method,
         "scheme": "http",
         "path": "/operator/live",
         "raw_path": b"/operator/live",
@@ -92,6 +94,12 @@ async def test_a_reader_is_told_what_was_and_then_what_is(app: FastAPI, parts: P
     assert reader.news("history") == [[]]
     assert [news["dead"] for news in reader.news()] == [0, 1]
     assert reader.news()[1]["texts"]["done_rate"] == "0"
+
+
+async def test_who_asks_for_the_head_alone_keeps_no_stream(app: FastAPI, parts: Parts) -> None:
+    async with reading(app, parts, method="HEAD") as reader:
+        assert (reader.status, reader.ended, reader.chunks) == (200, True, [b""])
+        assert reader.headers[b"content-type"].startswith(b"text/event-stream")
 
 
 async def test_nobody_is_told_without_the_token(app: FastAPI, parts: Parts) -> None:

@@ -114,7 +114,7 @@ async def test_the_patch_bay_shows_what_is_plugged_in_and_how_it_is(browser: htt
         "storage": {"status": "ready", "detail": ""},
         "event_broker": {
             "status": "degraded",
-            "cause": "out-of-reach",
+            "cause": "out_of_reach",
             "detail": "no broker at <b>kafka:9092</b>",
             "cure": "See that it runs.",
             "since": "2026-11-23T05:00:00.123456Z",
@@ -126,7 +126,7 @@ async def test_the_patch_bay_shows_what_is_plugged_in_and_how_it_is(browser: htt
     page = await browser.get("/operator/")
 
     assert "persistence postgresql is plugged in sqlite memory ready" in words(page)
-    told = "no broker at <b>kafka:9092</b> · since 2026-11-23 05:00:00 UTC · See that it runs."
+    told = "out_of_reach: no broker at <b>kafka:9092</b> · since 2026-11-23 05:00:00 UTC · See that it runs."
     assert f"event broker memory is plugged in kafka rabbitmq degraded {told}" in words(page)
     assert "at work here event relay degraded the broker is away" in words(page)
     assert "mailer log is plugged in smtp memory not watched" in words(page)

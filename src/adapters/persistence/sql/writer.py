@@ -63,7 +63,7 @@ class Writer:
             failure = port_error(error)
             # A failed COMMIT that is merely busy wrote nothing; any other may have reached the disk.
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-            told = failure if busy else Unknown(f"the commit failed: {failure}")
+            told = failure if busy else Unknown(f"the commit failed: {failure}", cause=failure.cause)
             return [outcome or told for outcome in outcomes]
         return outcomes
 
