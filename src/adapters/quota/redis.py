@@ -6,6 +6,7 @@ from typing import Final
 from adapters.moving_window import MovingWindow, grain_of
 from adapters.reach import Crowded
 from adapters.redis_client import RedisClient
+from adapters.redis_window import BEGIN, COUNT, MICROSECONDS, TAKE
 from ports.clock import Clock
 from ports.errors import PortError, Rejected
 from ports.quota import Quota
@@ -13,21 +14,14 @@ from ports.quota import Quota
 # Kept is "created/changes/shut until:number until:number …": when the count was begun, how often it was changed since,
 # until when nothing is granted, and what counts, the oldest first. Moments are in microseconds of the server's clock.
 # It never expires, so a Redis that wants memory back does not take it for what may go (but with `allkeys-*`).
-_SCRIPT: Final = """
-local count, window, grain = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local latest = now + window + grain
-local kept = redis.pcall('GET', KEYS[1])
-if type(kept) ~= 'string' then -- there is none, or somebody else has made a list of it
-  kept = ''
-end
+_SCRIPT: Final = (
+    BEGIN
+    + """
 local created, changes, shut = string.match(kept, '^(%d+)/(%d+)/(%d+)')
-local changed = not created
 if created then
   created, changes, shut = tonumber(created), tonumber(changes), tonumber(shut)
 else
-  created, changes, shut, kept = now, 0, 0, ''
+  created, changes, shut, kept, changed = now, 0, 0, '', true
 end
 local seen_created, seen_changes = tonumber(ARGV[6]), tonumber(ARGV[7])
 if seen_created == created and seen_changes > changes then -- an older state has come back
@@ -41,51 +35,22 @@ end
 if shut > latest then -- the clock was set back
   shut, changed = latest, true
 end
-local grants, used = {}, 0
-for ends, number in string.gmatch(kept, '(%d+):(%d+)') do
-  ends, number = tonumber(ends), tonumber(number)
-  if ends > latest then -- the clock was set back
-    ends, changed = latest, true
-  end
-  if ends > now then
-    used = used + number
-    grants[#grants + 1] = {ends, number}
-  end
-end
-local function add(number, ends)
-  local last = grants[#grants]
-  if last and last[1] >= ends then
-    last[2] = last[2] + number
-  else
-    grants[#grants + 1] = {ends, number}
-  end
-  used, changes, changed = used + number, changes + 1, true
-end
-if tonumber(ARGV[4]) > 0 then -- granted elsewhere while we were away
-  add(tonumber(ARGV[4]), latest)
-end
-local over, wait = used - count, 0
-for _, grant in ipairs(grants) do
-  if over < 0 then break end
-  over = over - grant[2]
-  if over < 0 then wait = grant[1] - now end
-end
+"""
+    + COUNT
+    + """
 if shut > now then
   wait, used = math.max(wait, shut - now), math.max(used, count)
 end
-if ARGV[5] == '1' and wait == 0 then
-  add(1, (grain > 0 and math.ceil(now / grain) * grain or now) + window)
-end
+"""
+    + TAKE
+    + """
+changes = changes + added
 if changed then
-  local words = {string.format('%.0f/%.0f/%.0f', created, changes, shut)}
-  for _, grant in ipairs(grants) do
-    words[#words + 1] = string.format('%.0f:%.0f', grant[1], grant[2])
-  end
-  redis.call('SET', KEYS[1], table.concat(words, ' '))
+  redis.call('SET', KEYS[1], string.format('%.0f/%.0f/%.0f ', created, changes, shut) .. counted())
 end
 return {wait, count - used, created, changes}
 """
-_MICROSECONDS: Final = 1_000_000
+)
 _CROWDED_SECONDS: Final = 0.1  # until somebody comes again who was not even asked for
 _AGAIN_SECONDS: Final = 1.0  # until it is worth looking again how Redis is
 
@@ -182,7 +147,7 @@ class RedisQuota(Quota):
         now = self._clock.monotonic()
         untold, self._untold = self._still_untold(now), 0
         count = self._half if self._was_long_away(now) or now < self._half_until else self._count
-        window, grain = (round(part * _MICROSECONDS) for part in (self._seconds, grain_of(self._count, self._seconds)))
+        window, grain = (round(part * MICROSECONDS) for part in (self._seconds, grain_of(self._count, self._seconds)))
         arguments = (count, window, grain, untold, int(take), *self._seen)
         try:
             answer = await self._client.say("EVAL", _SCRIPT, 1, self._key, *arguments, kind=list, what="count")
@@ -194,7 +159,7 @@ class RedisQuota(Quota):
             raise
         self._answered()
         self._seen = max(self._seen, (seen[0], seen[1]))  # not by an answer that was late
-        return wait / _MICROSECONDS, left
+        return wait / MICROSECONDS, left
 
     def _answered(self) -> None:
         now = self._clock.monotonic()
