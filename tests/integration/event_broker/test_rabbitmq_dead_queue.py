@@ -195,19 +195,3 @@ async def test_what_other_queues_have_is_received(
     for subject in SUBJECTS:
         ours = [message.attributes["id"] for message in (*before, *since) if message.subject == subject]
         assert [id_ for id_ in first_seen if id_ in ours] == ours
-
-
-async def test_a_queue_that_stops_answering_under_its_consumer_holds_up_no_other(
-    environment: Environment, server: RabbitMQ, broker: RabbitMqEventBroker
-) -> None:
-    """Its process ends: the server tells nobody, or cancels the consumer, which then cannot be opened again."""
-    story = Story(broker.subscribe(["t"], GROUP))
-    await story.has(await confirmed(broker, a_batch()))
-
-    with stopped(server, f"{environment.prefix}{GROUP}.t.{DEAD}"):
-        batch = a_batch()
-        await broker.publish(batch)
-        await story.has(await confirmed(broker, [message for message in batch if not is_dead(message)]))
-
-    await story.has(await confirmed(broker, batch))
-    await story.end()
