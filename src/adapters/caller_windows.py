@@ -38,10 +38,5 @@ class CallerWindows:
 
     def take(self, caller: str, now: float) -> Standing:
         """Count one for this caller at this moment, if there is room."""
-        window = self.of(caller)
-        left = self._count - window.used(now)
-        if left <= 0:
-            wait = window.wait(now)
-            return Standing(wait, 0, wait)
-        window.add(now)
-        return Standing(0.0, left - 1, window.more(now))
+        wait, left, more = self.of(caller).take(now)
+        return Standing(wait, left, more)

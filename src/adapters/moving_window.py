@@ -48,6 +48,17 @@ class MovingWindow:
         """Seconds until the oldest of what counts does so no more; 0 when nothing counts."""
         return self._grants[0][0] - now if self.used(now) else 0.0
 
+    def take(self, now: float) -> tuple[float, int, float]:
+        """Count one if there is room: seconds to wait, 0 when there was; how many more; seconds until the oldest ends.
+
+        The same as the others one after the other, in one go: it is asked for with each request.
+        """
+        if self.used(now) >= self._count:
+            wait = self.wait(now)
+            return wait, 0, wait
+        self.add(now)
+        return 0.0, self._count - self._used, self._grants[0][0] - now
+
     def add(self, now: float) -> None:
         """Count one, whether there is room or not."""
         self.used(now)  # forgets what is past: some windows are only added to, for as long as an outage lasts

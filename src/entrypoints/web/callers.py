@@ -29,12 +29,21 @@ class Callers:
         self._identity = identity
         self._proxies = proxies
 
+    @property
+    def are_addresses(self) -> bool:
+        """Whether nobody is asked who they are."""
+        return self._identity is None
+
     async def name_of(self, scope: Scope) -> str:
         """The name of whoever sent this request."""
         if self._identity is not None:
             name = await self._subject(self._identity, scope)
             if name is not None:
                 return name
+        return self.address_of(scope)
+
+    def address_of(self, scope: Scope) -> str:
+        """Where this request comes from."""
         client = scope.get("client")
         host = client[0] if client else ""
         if self._proxies and self._is_proxy(host):

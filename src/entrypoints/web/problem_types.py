@@ -125,7 +125,7 @@ _ALL = (
         "malformed-request",
         400,
         "This is not an HTTP request",
-        "What was sent cannot be read as HTTP/1.1: an unknown method, a broken header, TLS where none is spoken.",
+        "What was sent cannot be read as HTTP/1.1: a broken header, no or two hosts, TLS where none is spoken.",
         "Send HTTP/1.1, and only one of Content-Length and Transfer-Encoding.",
     ),
     ProblemType(
@@ -197,6 +197,13 @@ _ALL = (
         "The weather provider gave an answer of no use",
         "The provider refused our key, or its answer could not be read.",
         "The operator should look at the provider's settings; “crossdock config” shows them.",
+    ),
+    ProblemType(
+        "method-not-implemented",
+        501,
+        "No resource knows the method",
+        "The request has a method that is not registered for HTTP. Methods are written in capitals.",
+        "Compare the request with the API documentation.",
     ),
     ProblemType(
         "not-ready",

@@ -2,20 +2,25 @@
 
 import asyncio
 import logging
+import re
+import sys
 from http import HTTPStatus
 from uuid import uuid4
 
+from httptools import HttpParserInvalidMethodError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from entrypoints.web.bodies import BODY_SECONDS
 from entrypoints.web.errors import REQUEST_ID, Problem
 from entrypoints.web.middleware import completed
+from entrypoints.web.problem_types import PROBLEM_TYPES
 
 HEAD_MOST = 128 * 1024  # bytes of request line and headers: a token that is far too large is refused as a token
 HEAD_SECONDS = 20.0  # from the first byte, or from the connection, to the end of the headers
 MESSAGE_SECONDS = BODY_SECONDS + 5  # from its headers to its end, also of a body that nobody reads
 
 _END_OF_HEAD = b"\r\n\r\n"
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r\n")  # RFC 9112 §3, of any method
 _log = logging.getLogger("crossdock.http")
 
 
@@ -29,6 +34,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head = 0  # bytes of it that have come, of the request that is being received
     _tail = b""  # the last of them: the end of the head may come in pieces
     _in_head = True
+    _received = b""  # what is being read
     _patience: asyncio.TimerHandle | None = None
     _body_patience: asyncio.TimerHandle | None = None
 
@@ -50,6 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head > HEAD_MOST:
                 self._refuse("headers-too-large", f"Request line and headers have at most {HEAD_MOST:,} bytes.")
                 return
+        self._received = data
         super().data_received(data)
         if self._in_head and self._head and self._patience is None:
             self._wait_for_head()  # most heads come in one piece and need no clock
@@ -69,7 +76,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - told as a problem document
-        self._refuse("malformed-request", "What was sent is not an HTTP/1.1 request.")
+        # The parser knows the methods that are registered and gives up at any other. We are called while it does so.
+        if isinstance(sys.exception(), HttpParserInvalidMethodError) and _REQUEST_LINE.match(self._received):
+            self._refuse("method-not-implemented", PROBLEM_TYPES["method-not-implemented"].cause)
+        else:
+            self._refuse("malformed-request", "What was sent is not an HTTP/1.1 request.")
 
     def _wait_for_head(self) -> None:
         self._patience = self.loop.call_later(HEAD_SECONDS, self._lose_patience)

@@ -16,13 +16,16 @@ class RateLimits:
         self._app = app
         self._limit = limit
         self._callers = callers
+        self._address_of = callers.address_of if callers.are_addresses else None
         self._policy = (b"ratelimit-policy", b'"caller";q=%d;w=%d' % (limit.count, limit.seconds))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        wait, left, more = await self._limit.take(await self._callers.name_of(scope))
+        # Where nobody has a name there is nothing to wait for.
+        name = self._address_of(scope) if self._address_of is not None else await self._callers.name_of(scope)
+        wait, left, more = await self._limit.take(name)
         standing = (b"ratelimit", b'"caller";r=%d;t=%d' % (left, -(-more // 1)))  # whole seconds, rounded up
         scope[MORE_HEADERS] = (self._policy, standing)
         if not wait:

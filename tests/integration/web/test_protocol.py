@@ -60,11 +60,25 @@ def problem_in(answer: bytes) -> tuple[str, str]:
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"FOO /livez HTTP/1.1\r\n\r\n", b"get /livez HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"hello\r\n\r\n"],
-    ids=["unknown method", "lower case", "TLS", "no HTTP"],
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"hello\r\n\r\n",
+        b"FOO /livez HTTP/3.0\r\n\r\n",
+        b"FOO /livez\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX A: b\r\n\r\n",
+    ],
+    ids=["TLS", "no HTTP", "another HTTP", "none in particular", "a broken header"],
 )
 async def test_what_is_no_http_request_is_a_problem_like_any_other(port: int, garbage: bytes) -> None:
     assert problem_in(await answer_to(port, garbage)) == ("HTTP/1.1 400 Bad Request", "malformed-request")
+
+
+@pytest.mark.parametrize("method", [b"FOO", b"get", b"GETS", b"M-SEARCHES"])
+async def test_a_method_that_nobody_has_heard_of_is_not_implemented(port: int, method: bytes) -> None:
+    """RFC 9110 §15.6.2; one that is registered and not known here is a 405 of the application, with Allow."""
+    answer = await answer_to(port, method + b" /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    assert problem_in(answer) == ("HTTP/1.1 501 Not Implemented", "method-not-implemented")
 
 
 @pytest.mark.parametrize(
