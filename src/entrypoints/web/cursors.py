@@ -8,7 +8,7 @@ import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID
 
-from entrypoints.web.errors import invalid_request
+from entrypoints.web.errors import Complaint, invalid_request
 
 CURSOR_MOST = 64
 
@@ -16,6 +16,7 @@ _ORDER = b"o"
 _POSITION = b"p"
 _CHECKSUM = 4
 _NUMBER = 8
+_NO_CURSOR = Complaint("/cursor", "This is no cursor of this list.", "query")
 _POSITION_MOST = 2**63 - 1  # what a store counts to
 
 
@@ -38,7 +39,7 @@ def position_of(cursor: str) -> int:
     """The position; a `Problem` for what is no such cursor."""
     position = int.from_bytes(_open(_POSITION, cursor, _NUMBER), "big")
     if position > _POSITION_MOST:
-        raise invalid_request([("/cursor", "This is no cursor of this list.")])
+        raise invalid_request([_NO_CURSOR])
     return position
 
 
@@ -55,5 +56,5 @@ def _open(mark: bytes, cursor: str, length: int) -> bytes:
         sealed = b""
     value = sealed[1:-_CHECKSUM]
     if len(value) != length or _seal(mark, value) != cursor:
-        raise invalid_request([("/cursor", "This is no cursor of this list.")])
+        raise invalid_request([_NO_CURSOR])
     return value

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 import structlog
 from fastapi import FastAPI
@@ -113,10 +114,24 @@ _WORDS = {
 }
 
 
+class Complaint(NamedTuple):
+    """Where something is wrong, as a JSON Pointer into the body, the query or the parameters of the path; and what."""
+
+    pointer: str
+    detail: str
+    location: str = "body"
+
+    @property
+    def document(self) -> dict[str, str]:
+        """As the caller is told."""
+        where = {} if self.location == "body" else {"location": self.location}
+        return {"pointer": self.pointer, **where, "detail": self.detail}
+
+
 class Problem(Exception):
     """What was asked for is refused, and this is what the caller is told.
 
-    ``errors`` are pairs of a JSON Pointer and what is wrong there. ``more`` are further members of the document.
+    ``more`` are further members of the document.
     """
 
     def __init__(
@@ -124,7 +139,7 @@ class Problem(Exception):
         code: str,
         detail: str,
         *,
-        errors: Iterable[tuple[str, str]] = (),
+        errors: Iterable[Complaint] = (),
         headers: Mapping[str, str] | None = None,
         more: Mapping[str, object] | None = None,
     ) -> None:
@@ -149,14 +164,12 @@ class Problem(Exception):
             "request_id": scope.get(REQUEST_ID, ""),
         }
         if self.errors:
-            document["errors"] = [
-                {"pointer": pointer, "detail": detail} for pointer, detail in self.errors[:ERRORS_MOST]
-            ]
+            document["errors"] = [error.document for error in self.errors[:ERRORS_MOST]]
         document.update(self.more)
         return Response(to_json(document), kind.status, headers=self.headers, media_type="application/problem+json")
 
 
-def invalid_request(errors: Iterable[tuple[str, str]]) -> Problem:
+def invalid_request(errors: Iterable[Complaint]) -> Problem:
     """The problem that lists what is wrong with a request."""
     errors = list(errors)
     count = "1 thing is" if len(errors) == 1 else f"{len(errors):,} things are"
@@ -164,10 +177,17 @@ def invalid_request(errors: Iterable[tuple[str, str]]) -> Problem:
     return Problem("invalid-request", f"{count} wrong with the request{shown}.", errors=errors)
 
 
-def complaint(error: ErrorDetails, *, skip: int = 0) -> tuple[str, str]:
-    """Where and what, from an error of pydantic; the first ``skip`` steps of the place are not of the request."""
+def complaint(error: ErrorDetails) -> Complaint:
+    """Where and what, from an error of pydantic about a body."""
     words = _WORDS.get(error["type"])
-    return pointer_to(*error["loc"][skip:]), error["msg"] if words is None else words.format_map(error.get("ctx", {}))
+    detail = error["msg"] if words is None else words.format_map(error.get("ctx", {}))
+    return Complaint(pointer_to(*error["loc"]), detail)
+
+
+def complaint_of_parameter(error: ErrorDetails) -> Complaint:
+    """The same of a parameter: FastAPI puts first where it stood."""
+    location, *steps = error["loc"]
+    return complaint({**error, "loc": tuple(steps)})._replace(location=str(location))
 
 
 def pointer_to(*steps: str | int) -> str:
@@ -208,12 +228,12 @@ async def _problem(request: Request, error: Problem) -> Response:
 
 
 async def _invalid_value(request: Request, error: InvalidValue) -> Response:
-    return invalid_request([(error.pointer, error.detail)]).response(request.scope)
+    location = "path" if error.pointer.removeprefix("/") in request.path_params else "body"
+    return invalid_request([Complaint(error.pointer, error.detail, location)]).response(request.scope)
 
 
 async def _invalid_parameters(request: Request, error: RequestValidationError) -> Response:
-    # FastAPI puts first where the parameter stood ("query"), which is no part of a pointer into the request.
-    return invalid_request(complaint(each, skip=1) for each in error.errors()).response(request.scope)
+    return invalid_request(map(complaint_of_parameter, error.errors())).response(request.scope)
 
 
 async def _http_exception(request: Request, error: HTTPException) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -49,9 +49,10 @@ IF_NONE_MATCH = {
 
 
 class ProblemError(TypedDict):
-    """One thing that is wrong with a request."""
+    """One thing that is wrong with a request: in its body, unless ``location`` says in which of its parameters."""
 
     pointer: str
+    location: NotRequired[Literal["query", "path"]]
     detail: str
 
 

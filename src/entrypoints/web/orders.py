@@ -15,7 +15,7 @@ from domain.model.times import to_rfc3339
 from entrypoints.web.bodies import read_json
 from entrypoints.web.cursors import CURSOR_MOST, order_cursor, order_of
 from entrypoints.web.dependencies import CreateOrder, GetOrder, ListOrders
-from entrypoints.web.errors import invalid_request
+from entrypoints.web.errors import Complaint, invalid_request
 from entrypoints.web.fields import (
     STRICT,
     Amount,
@@ -146,7 +146,7 @@ def order_lines(wanted: NewOrder) -> tuple[OrderLine, ...]:
         except InvalidValue as error:
             refused.append(error.inside(f"/lines/{index}"))
     if refused:
-        raise invalid_request((error.pointer, error.detail) for error in refused)
+        raise invalid_request(Complaint(error.pointer, error.detail) for error in refused)
     return tuple(lines)
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from entrypoints.web.errors import Problem, invalid_request, pointer_to
+from entrypoints.web.errors import Complaint, Problem, invalid_request, pointer_to
 
 _TAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _ZERO = re.compile(r"0(\.0{0,3})?")
@@ -33,7 +33,7 @@ def refuse_doubled(request: Request) -> None:
     """Raise a `Problem` for a query that says something twice: whoever stands before us may have read the other one."""
     times = Counter(name for name, _ in request.query_params.multi_items())
     if doubled := [name for name, number in times.items() if number > 1]:
-        raise invalid_request((pointer_to(name), "This stands more than once.") for name in doubled)
+        raise invalid_request(Complaint(pointer_to(name), "This stands more than once.", "query") for name in doubled)
 
 
 def only_json(app: ASGIApp) -> ASGIApp:

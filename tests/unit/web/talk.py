@@ -44,6 +44,11 @@ def pointers(document: Any) -> list[str]:
     return [error["pointer"] for error in document["errors"]]
 
 
+def locations(document: Any) -> set[str]:
+    """In which parts of a refused request that is: ``body`` where nothing is said."""
+    return {error.get("location", "body") for error in document["errors"]}
+
+
 def an_order_for(user: Any, **changes: Any) -> dict[str, Any]:
     """The body of a good order, but for the changes."""
     line = {"sku": "apple", "quantity": 2, "unit_price": "9.90"}

@@ -14,7 +14,7 @@ from ports.outside import BreakerState
 from ports.persistence import Record
 from tests.builders import NOON, a_delivery, a_task
 from tests.unit.web.parts import Parts
-from tests.unit.web.talk import BEARER, OPERATOR_TOKEN, client_of, pointers, problem
+from tests.unit.web.talk import BEARER, OPERATOR_TOKEN, client_of, locations, pointers, problem
 
 API = "/operator/api"
 PATHS = [
@@ -221,7 +221,8 @@ async def test_the_desk_lists_what_is_dead_oldest_first_page_by_page(client: htt
 async def test_a_query_of_the_desk_keeps_to_its_limits(client: httpx.AsyncClient, query: str, pointer: str) -> None:
     answer = await client.get(f"{API}/dead-letters?{query}", headers=BEARER)
 
-    assert pointers(problem(answer, 422, "invalid-request")) == [pointer]
+    document = problem(answer, 422, "invalid-request")
+    assert (pointers(document), locations(document)) == ([pointer], {"query"})
 
 
 async def test_one_letter_is_shown_with_its_body_and_its_story(client: httpx.AsyncClient, parts: Parts) -> None:

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from entrypoints.web.cursors import order_cursor, position_cursor
-from tests.unit.web.talk import an_order_for, pointers, problem
+from tests.unit.web.talk import an_order_for, locations, pointers, problem
 
 NOBODY = UUID("01a206f9-b14e-73c3-9267-e8f5a3c31663")
 
@@ -112,7 +112,8 @@ async def test_twenty_is_the_size_of_a_page_when_none_is_given(client: httpx.Asy
 async def test_a_query_keeps_to_its_limits(client: httpx.AsyncClient, query: str, pointer: str) -> None:
     answer = await client.get(f"/orders/?{query}")
 
-    assert pointers(problem(answer, 422, "invalid-request")) == [pointer]
+    document = problem(answer, 422, "invalid-request")
+    assert (pointers(document), locations(document)) == ([pointer], {"query"})
 
 
 async def test_a_cursor_with_one_changed_character_is_refused(client: httpx.AsyncClient) -> None:

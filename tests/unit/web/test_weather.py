@@ -9,7 +9,7 @@ from domain.model.weather import Weather
 from ports.errors import Rejected, Unavailable
 from ports.trouble import Cause
 from tests.unit.web.parts import Parts
-from tests.unit.web.talk import pointers, problem
+from tests.unit.web.talk import locations, pointers, problem
 
 
 def _told(parts: Parts) -> Weather:
@@ -82,7 +82,8 @@ async def test_a_city_that_cannot_be_one_is_refused_and_nobody_is_asked(
 ) -> None:
     answer = await client.get(f"/weather/{city}")
 
-    assert pointers(problem(answer, 422, "invalid-request")) == ["/city"]
+    document = problem(answer, 422, "invalid-request")
+    assert (pointers(document), locations(document)) == (["/city"], {"path"})
     assert parts.provider.asked == []
 
 
