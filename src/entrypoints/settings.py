@@ -4,15 +4,14 @@ Only entrypoints read settings; adapters get plain values from the container. A 
 `entrypoints.settings_<port>`, and its name in `settings_ports` and in a union here; `Choice.later` loses it.
 """
 
-from collections.abc import Mapping, Set
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Self
 
 from entrypoints import settings_ports as ports
-from entrypoints.settings_files import SUFFIX
 from entrypoints.settings_slots import Line, slots_of
-from entrypoints.settings_sources import PREFIX, Problem, SettingsError, given, read_dotenv
+from entrypoints.settings_sources import Problem, SettingsError, given, read_dotenv
 from entrypoints.settings_variables import Choice, Variable
 
 __all__ = ["Settings", "SettingsError"]
@@ -32,16 +31,6 @@ def _provider(value: str, values: Mapping[str, str]) -> str:
     if value != "auto":
         return value
     return "openweather" if values.get("OPEN_WEATHER_API_KEY") else "open_meteo"
-
-
-def _is_of_others(problem: Problem, unused: Set[str]) -> bool:
-    """Whether it is about a technology's own variable that nobody reads now: others may have set it, for others."""
-    name = problem.variable.removesuffix(SUFFIX)
-    return name in unused and not name.startswith(PREFIX)
-
-
-def _told_now(problem: Problem) -> Problem:
-    return replace(problem, wrong=f"is not used now, and could not be: {problem.wrong}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +104,7 @@ class Settings:
     files: ports.FileSettings
     faults: ports.FaultSettings
     lines: tuple[Line, ...] = ()  # one for each variable, for people
-    suspects: tuple[Problem, ...] = ()  # what may be a mistake, and does not keep anything from working
+    suspects: tuple[Problem, ...] = ()  # names that nothing reads and that may be a mistake
 
     @classmethod
     def load(cls, environ: Mapping[str, str], dotenv: Path | None) -> Self:
@@ -129,14 +118,10 @@ class Settings:
         wrong += [problem for slot in slots for problem in slot.check_the_rest(found)]
         # What was given and could not be had is told once, and not as missing as well.
         problems += [*found.problems, *(problem for problem in wrong if not found.lacks(problem.variable))]
-        decisive = {name for slot in slots for name in slot.decisive(found)}
-        unused = [problem for problem in problems if _is_of_others(problem, {*known} - decisive)]
-        problems = [problem for problem in problems if problem not in unused]
         if problems:
             raise SettingsError(problems)
-        suspects = (*found.suspects, *map(_told_now, unused))
         lines = tuple(line for slot in slots for line in slot.lines(found, type(parts[slot.port])))
-        return cls(**parts, lines=lines, suspects=suspects)  # type: ignore[arg-type] # each slot gives one of the classes of its own field
+        return cls(**parts, lines=lines, suspects=found.suspects)  # type: ignore[arg-type] # each slot gives one of the classes of its own field
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -73,13 +73,6 @@ class Slot:
         problems.extend(found)
         return None if found else filled
 
-    def decisive(self, given: Given) -> Set[str]:
-        """The variables that say what is chosen, and those of what was; all while that is not known, or found out."""
-        part = self._chosen(given)
-        if self.choice is None or part is None or self._value(self.choice, given) in self.choice.also:
-            return self.variables().keys()
-        return self._of(part)
-
     def _of(self, chosen: type[Part]) -> Set[str]:
         chooser = () if self.choice is None else (self.choice.variable.name,)
         return {*chooser, *(variable.name for _, variable in chosen.variables())}

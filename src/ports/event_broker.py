@@ -63,6 +63,11 @@ class Subscription(ABC):
 class EventBroker(ABC):
     """Carries messages from publishers to groups of consumers."""
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """What does not get on though the broker answers; None when all is well, or the driver cannot tell."""
+        return None
+
     @abstractmethod
     async def start(self) -> None:
         """Get ready. Does not fail for a broker that is away: it may come back."""

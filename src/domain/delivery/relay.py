@@ -112,7 +112,7 @@ class EventRelay:
                     await marking
                     self.in_hand.moved()
                 marking = asyncio.create_task(self._mark(batch, outcomes, identity, proofs))
-                refusal = self._refusal(outcomes)
+                refusal = _refusal(outcomes) or refusal
                 away = _partitions_away(batch, outcomes)
                 busy = busy or away != {delivery.partition for delivery in batch}
                 partitions -= away
@@ -122,23 +122,14 @@ class EventRelay:
         finally:
             if marking is not None:
                 await marking
-        if refusal is not None and not busy:
-            raise refusal from refusal.__cause__
-        if refusal is not None:
+        if refusal is None:
+            if busy:
+                self._told.over()
+        elif busy:
             self._told.trouble("%s", refusal, why=refusal)  # what is taken does not wait for what is not
+        else:
+            raise refusal from refusal.__cause__
         return busy
-
-    def _refusal(self, outcomes: Sequence[Outcome]) -> Unavailable | None:
-        """Why not all of a batch was taken, if that was for want of the broker."""
-        away = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
-        if not away:
-            self._told.over()
-            return None
-        error = Unavailable(
-            f"{len(away)} of {len(outcomes)} events not taken: {away[0]}", retry_after=away[0].retry_after
-        )
-        error.__cause__ = away[0]
-        return error
 
     async def stop(self) -> None:
         """Let other relays have our share at once."""
@@ -371,6 +362,16 @@ class TaskRelay:
         except Conflict:
             return False  # a performer or another relay was first
         return True
+
+
+def _refusal(outcomes: Sequence[Outcome]) -> Unavailable | None:
+    """Why not all of a batch was taken, if that was for want of the broker."""
+    away = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
+    if not away:
+        return None
+    error = Unavailable(f"{len(away)} of {len(outcomes)} events not taken: {away[0]}", retry_after=away[0].retry_after)
+    error.__cause__ = away[0]
+    return error
 
 
 def _partitions_away(batch: Sequence[Delivery], outcomes: Sequence[Outcome]) -> set[int]:

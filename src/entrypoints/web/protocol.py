@@ -58,6 +58,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
         self._received = data
         super().data_received(data)
+        self._received = b""  # a connection that waits keeps nothing of its last request
         if self._in_head and self._head and self._patience is None:
             self._wait_for_head()  # most heads come in one piece and need no clock
         if not self._in_head and self._body_patience is None:

@@ -60,7 +60,7 @@ def end_span(span: Span, scope: Scope, status: int, error: BaseException | None,
         span.update_name(f"{name_of(scope)} {route}")
     if status:
         attributes["http.response.status_code"] = status
-    if status >= _FAULT or not status:
+    if status >= _FAULT or not status or error is not None:
         attributes["error.type"] = _why(scope, status, error)
         span.set_status(StatusCode.ERROR)
     span.set_attributes(attributes)

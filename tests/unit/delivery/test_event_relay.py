@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -198,6 +199,34 @@ async def test_a_partition_that_is_away_with_more_than_a_batch_holds_up_no_other
 
     assert world.published() == [event.id]
     assert await world.deliveries(Lane.EVENT) == 12
+
+
+async def test_what_is_not_taken_is_told_once_though_the_next_batch_is_and_again_when_it_is_over(
+    world: World, one: Relaying, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A later batch of the same step, without that partition, says nothing of it."""
+    caplog.set_level(logging.INFO, logger="crossdock.relay")
+    monkeypatch.setattr(relaying, "EVENTS_AT_ONCE", 5)
+    subjects = [f"subject-{number}" for number in range(200)]
+    stuck = [subject for subject in subjects if partition_of(subject, PARTITIONS) == 0][:5]
+    flowing = [subject for subject in subjects if partition_of(subject, PARTITIONS) != 0]
+    await record(world, *stuck, flowing[0])
+    one.broker.judge = lambda message, _batch: away() if message.subject in stuck else None
+
+    assert await one.relay.step()
+    await record(world, flowing[1])
+    assert await one.relay.step()
+    while_away = told(caplog)
+    one.broker.judge = lambda _message, _batch: None
+    assert await one.relay.step()
+
+    assert [line.split(":")[0] for line in while_away] == ["5 of 5 events not taken"]
+    assert [line.split(",")[0] for line in told(caplog)[1:]] == ["the broker takes all events again"]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was said of events that are not taken."""
+    return [line for line in caplog.messages if "taken" in line or "takes" in line]
 
 
 @pytest.mark.parametrize("call", ["identity", "declare"])

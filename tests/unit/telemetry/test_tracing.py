@@ -8,13 +8,20 @@ from typing import Any
 
 import pytest
 
+from adapters.tracing.opentelemetry.event_broker import TracedEventBroker
+from adapters.tracing.opentelemetry.mailer import TracedMailer
+from adapters.tracing.opentelemetry.persistence import TracedPersistence
+from adapters.tracing.opentelemetry.task_queue import TracedTaskQueue
 from domain.model.events import OrderCreated
 from entrypoints.container import Container, migrate_database
 from entrypoints.observability import configure_logging
 from entrypoints.settings import Settings
 from entrypoints.testing import Crossdock, crossdock
 from ports.errors import Rejected, Unavailable
-from ports.persistence import UnitOfWork
+from ports.event_broker import EventBroker
+from ports.mailer import Mailer
+from ports.persistence import Persistence, UnitOfWork
+from ports.task_queue import TaskQueue
 from tests.contracts.tracing import (
     CONFIRMATION,
     TracedService,
@@ -223,3 +230,19 @@ async def test_each_line_of_the_log_names_the_trace_that_it_belongs_to() -> None
     assert of_trace == ["crossdock.access", "crossdock.tasks"]
     assert {line["span.id"] for line in lines if "trace.id" in line} == {span_id}
     assert [line["log.logger"] for line in lines if "trace.id" not in line] == ["crossdock.access"]
+
+
+@pytest.mark.parametrize(
+    ("port", "traced"),
+    [
+        (EventBroker, TracedEventBroker),
+        (TaskQueue, TracedTaskQueue),
+        (Persistence, TracedPersistence),
+        (Mailer, TracedMailer),
+    ],
+)
+def test_what_is_traced_passes_on_all_that_its_port_has(port: type, traced: type) -> None:
+    """Also what has a default there: it would hide what the driver says, as soon as traces are told."""
+    promised = {name for name in vars(port) if not name.startswith("_")}
+
+    assert promised - vars(traced).keys() == set()

@@ -68,6 +68,7 @@ class Publisher:
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
+        self._doubts.clear()  # also of what was cancelled before it began
 
     def _letters(self, batch: "_Batch", messages: Sequence[Message], most: int) -> Iterator["_Letter"]:
         for index, message in enumerate(messages):
@@ -93,7 +94,7 @@ class Publisher:
         finally:
             doubt.asking = None
         if is_answered:
-            del self._doubts[doubt.routing_key]
+            self._doubts.pop(doubt.routing_key, None)
         else:
             doubt.latest = time.monotonic()
 

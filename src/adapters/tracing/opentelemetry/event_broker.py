@@ -9,6 +9,7 @@ from adapters.tracing.opentelemetry.spans import Spans, fail, place_of
 from ports.event_broker import EventBroker, Outcome, Subscription
 from ports.message import Message
 from ports.trace_context import TraceContext, trace_of
+from ports.trouble import Trouble
 
 
 class TracedEventBroker(EventBroker):
@@ -18,6 +19,10 @@ class TracedEventBroker(EventBroker):
         self._broker = broker
         self._spans = spans
         self._system = system
+
+    @property
+    def trouble(self) -> Trouble | None:
+        return self._broker.trouble
 
     async def start(self) -> None:
         await self._broker.start()
