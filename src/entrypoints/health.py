@@ -14,7 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 import structlog
 
 from domain.model.times import to_rfc3339
-from entrypoints.consequences import RESTS_ON
+from entrypoints.consequences import RESTS_ON, holds_up
 from entrypoints.cures import cure
 from ports.clock import Clock
 from ports.errors import PortError
@@ -83,7 +83,7 @@ Look = Callable[[], Awaitable[Found]]
 
 
 class HealthCheck:
-    """Looks at what this process depends on and works on: every two seconds while it `run`s, else when it is asked.
+    """Looks at what this process depends on and works on: every second while it `run`s, else when it is asked.
 
     However often it is asked, there is one look at a time, and each is bounded. Neither outside APIs nor the cache are
     asked for it: they know by themselves whether they are in trouble.
@@ -192,7 +192,8 @@ class HealthCheck:
         if own.trouble is None:
             return own, ""
         for each in RESTS_ON.get(name, ()):
-            if each in found and (deeper := found[each].trouble) is not None:
+            deeper = found[each].trouble if each in found else None
+            if deeper is not None and holds_up(each, deeper.cause):
                 return Found(own.status, Trouble(deeper.cause, f"{each} is in trouble: {own.trouble}")), each
         before = self._since.get(name)
         if before is not None and before.rests_on and self._was_just_in_trouble(before.rests_on):

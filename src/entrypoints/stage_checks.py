@@ -1,7 +1,9 @@
 """Health checks of what waits for several processes together, or for a person: who hangs can be told by nobody."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 
 from domain.delivery.stages import Stage, Stages
 from entrypoints.container import Container
@@ -10,6 +12,7 @@ from entrypoints.roles import Role
 from entrypoints.settings import Settings
 from ports.deliveries import Lane
 from ports.errors import PortError
+from ports.persistence import Ledger
 from ports.trouble import Cause, Trouble
 
 _LETTERS: Mapping[Lane, str] = {
@@ -28,9 +31,9 @@ def watch_stages(container: Container, role: Role) -> None:
         container.persistence(), container.clock(), which, partitions=broker.partitions, group=broker.consumer_group
     )
     for stage in which:
-        container.health().add(stage, _looking(stages, stage))
+        container.health().add(stage, _looking(partial(stages.trouble, stage)))
     if role.answers:
-        container.health().add("desk", _looking_at_desk(container))
+        container.health().add("desk", _looking(_at_desk(container.persistence().ledger)))
 
 
 def _stages(role: Role, settings: Settings) -> Iterator[Stage]:
@@ -49,29 +52,24 @@ def _stages(role: Role, settings: Settings) -> Iterator[Stage]:
         yield Stage.PERFORMING
 
 
-def _looking(stages: Stages, stage: Stage) -> Look:
+def _looking(question: Callable[[], Awaitable[Trouble | None]]) -> Look:
+    found = Found("ready")
+
     async def look() -> Found:
-        try:
+        nonlocal found
+        # While the storage does not answer, its own check tells why, and here is what was found last.
+        with suppress(PortError, TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
-                trouble = await stages.trouble(stage)
-        except (PortError, TimeoutError):
-            return Found("ready")  # nothing is known of it, and the check of the storage tells why
-        return Found("ready" if trouble is None else "degraded", trouble)
+                trouble = await question()
+            found = Found("ready" if trouble is None else "degraded", trouble)
+        return found
 
     return look
 
 
-def _looking_at_desk(container: Container) -> Look:
-    ledger = container.persistence().ledger
+def _at_desk(ledger: Ledger) -> Callable[[], Awaitable[Trouble | None]]:
+    async def question() -> Trouble | None:
+        oldest = (await ledger.dead(after=0, limit=1)).items
+        return Trouble(Cause.DEAD_LETTERS, _LETTERS[oldest[0].lane]) if oldest else None
 
-    async def look() -> Found:
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                oldest = (await ledger.dead(after=0, limit=1)).items
-        except (PortError, TimeoutError):
-            return Found("ready")  # as above
-        if not oldest:
-            return Found("ready")
-        return Found("degraded", Trouble(Cause.DEAD_LETTERS, _LETTERS[oldest[0].lane]))
-
-    return look
+    return question

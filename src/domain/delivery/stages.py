@@ -16,7 +16,7 @@ from ports.persistence import Persistence
 from ports.shared_work import begin_shared
 from ports.trouble import Cause, Trouble
 
-BEHIND_SECONDS = 8.0  # longer than the lease of a dead process needs to run out
+BEHIND_SECONDS = 8.0  # longer than a broker needs to give the share of a dead consumer to another
 ASK_SECONDS = 1.0
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 

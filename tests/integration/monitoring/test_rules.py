@@ -133,3 +133,74 @@ def test_it_fires_for_its_trouble_alone_and_is_over_with_it(alert: str, tmp_path
     file.write_text(json.dumps(test))
 
     assert "SUCCESS" in promtool("test", "rules", file)
+
+
+OF_STORAGE, OF_BROKER, OF_CONSUMER, OF_CHECK = (
+    f"Crossdock{name}" for name in ("StorageOutOfReach", "BrokerOutOfReach", "ConsumerStuck", "CheckInTrouble")
+)
+
+
+@pytest.mark.parametrize(
+    ("checks", "fires"),
+    [
+        ({("storage", "refused"), ("consumer", "refused"), ("handling", "refused")}, {(OF_STORAGE, "refused")}),
+        ({("storage", "full"), ("housekeeping", "full")}, {(OF_STORAGE, "full")}),
+        ({("reactions", "stuck"), ("handling", "stuck"), ("retrying", "behind")}, {(OF_CONSUMER, "stuck")}),
+        (
+            {("event_broker", "out_of_reach"), ("consumer", "out_of_reach"), ("identity", "out_of_reach")},
+            {(OF_BROKER, "out_of_reach"), (OF_CHECK, "out_of_reach")},
+        ),
+        ({("event_broker", "stuck"), ("reactions", "stuck")}, {(OF_BROKER, "stuck"), (OF_CONSUMER, "stuck")}),
+        (
+            {("reactions", "out_of_reach"), ("handling", "behind")},
+            {(OF_CHECK, "out_of_reach"), (OF_CONSUMER, "behind")},
+        ),
+    ],
+    ids=["storage refuses", "disk full", "reaction hangs", "two are away", "queue and reaction", "pause and more"],
+)
+def test_one_fault_is_one_alert_and_two_are_two(
+    checks: set[tuple[str, str]], fires: set[tuple[str, str]], tmp_path: Path
+) -> None:
+    """Checks that rest on another have its cause, in their own process; what others say is left to the alerts."""
+    series = {f'crossdock_check{{{JOB},check="{name}",cause="{cause}"}}': "1x400" for name, cause in checks}
+
+    assert_fires(series, {"10m": fires}, tmp_path)
+
+
+def test_what_has_rested_on_the_broker_is_no_alert_of_its_own_when_that_is_well_again(tmp_path: Path) -> None:
+    """For half a minute it keeps the cause."""
+    series = {
+        f'crossdock_check{{{JOB},check="event_broker",cause="refused"}}': "1x30 0x170",
+        f'crossdock_check{{{JOB},check="consumer",cause="refused"}}': "1x200",
+    }
+    minute = {(OF_BROKER, "refused")}
+
+    assert_fires(series, {"1m": minute, "1m30s": set(), "3m": {(OF_CONSUMER, "refused")}}, tmp_path)
+
+
+def assert_fires(series: Mapping[str, str], at: Mapping[str, set[tuple[str, str]]], folder: Path) -> None:
+    """With a sample every two seconds: these alerts, by name and cause, and no other."""
+    test = {
+        "rule_files": [str(MONITORING / "alerts.yml")],
+        "evaluation_interval": "1s",
+        "tests": [
+            {
+                "interval": "2s",
+                "input_series": [{"series": each, "values": values} for each, values in series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count by (alertname, cause) (ALERTS{alertstate="firing"})',
+                        "eval_time": time,
+                        "exp_samples": [
+                            {"labels": f'{{alertname="{alert}",cause="{cause}"}}', "value": 1} for alert, cause in fires
+                        ],
+                    }
+                    for time, fires in at.items()
+                ],
+            }
+        ],
+    }
+    file = folder / "test.yml"
+    file.write_text(json.dumps(test))
+
+    assert "SUCCESS" in promtool("test", "rules", file)

@@ -378,6 +378,24 @@ async def test_a_trouble_of_its_own_that_was_told_is_told_to_be_over_whatever_ca
     ]
 
 
+async def test_a_queue_that_does_not_answer_explains_nothing_else(check: HealthCheck) -> None:
+    """The server answers, and what belongs to other queues goes on: other trouble has another cause."""
+    broker, stage = Part(Trouble(Cause.STUCK, "the queue a does not answer")), Part(Trouble(Cause.BEHIND, "1 waits"))
+    check.ask("event_broker", Server().ping, otherwise="unavailable", part=broker)
+    check.watch("handling", stage)
+
+    assert await told(check, "event_broker") == ("degraded", "stuck")
+    assert await told(check, "handling") == ("degraded", "behind")
+
+
+@pytest.mark.parametrize("stage", ["handling", "retrying"])
+async def test_a_stage_that_waits_for_a_reaction_that_hangs_has_its_cause(check: HealthCheck, stage: str) -> None:
+    check.watch("reactions", Part(Trouble(Cause.STUCK, "message 1 has not ended")))
+    check.watch(stage, Part(Trouble(Cause.BEHIND, "1 waits")))
+
+    assert await told(check, stage) == ("degraded", "stuck")
+
+
 # --- the event loop ---------------------------------------------------------------------------------------------------
 
 

@@ -110,6 +110,24 @@ async def test_a_message_that_nobody_can_handle_is_seen_and_so_is_its_end() -> N
         assert await readiness(dock) == ("ready", {})
 
 
+async def test_what_was_found_last_stays_told_while_the_storage_does_not_answer() -> None:
+    """Else the log would say that it is well again, and its time would begin anew."""
+    async with working() as dock:
+        letter = a_task(attempts=1).died("no such mailbox", dock.clock.now(), attempts=1)
+        await dock.container.persistence().commit([Record(letter)])
+        await dock.clock.advance(SEEN_SECONDS)
+        before = (await dock.client.get("/readyz")).json()["checks"]["desk"]
+        dock.container.persistence().ledger.dead = _does_not_answer
+        await dock.clock.advance(SEEN_SECONDS)
+
+        assert before["cause"] == "dead_letters"
+        assert (await dock.client.get("/readyz")).json()["checks"]["desk"] == before
+
+
+async def _does_not_answer(**_: Any) -> None:
+    raise Unavailable("the storage is away")
+
+
 async def test_a_mailer_that_hangs_is_seen_and_so_is_its_end() -> None:
     gate = asyncio.Event()
 

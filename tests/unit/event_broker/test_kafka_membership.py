@@ -10,7 +10,8 @@ import pytest
 from aiokafka import TopicPartition  # type: ignore[import-untyped]
 from aiokafka.errors import CommitFailedError  # type: ignore[import-untyped]
 
-from adapters.event_broker.kafka.membership import Mark, Membership
+from adapters.event_broker.kafka.membership import HEARTBEAT_SECONDS, SESSION_SECONDS, Mark, Membership
+from domain.delivery.stages import BEHIND_SECONDS
 from ports.event_broker import Batch
 
 ZERO, ONE = TopicPartition("orders", 0), TopicPartition("orders", 1)
@@ -122,3 +123,7 @@ async def test_one_that_was_acknowledged_gives_out_the_rest(member: Membership, 
     await member.acknowledge(marks(first))
 
     assert sorted((batch.partition, len(batch.messages)) for batch in member.take(2)) == [(0, 1), (1, 1)]
+
+
+def test_the_share_of_a_member_that_died_goes_to_another_before_that_is_an_alert() -> None:
+    assert SESSION_SECONDS + HEARTBEAT_SECONDS < BEHIND_SECONDS

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from entrypoints import backlog
+from entrypoints.consequences import RESTS_ON
+from entrypoints.metrics import siblings
 from entrypoints.metrics.exposition import exposition
 from entrypoints.testing import crossdock
 from tests.unit.metrics.scrape import read
@@ -57,6 +60,20 @@ def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
     assert list(pages) == list(ALERTS)
     assert links == [name.lower() for name in ALERTS]
     assert [name for name, page in pages.items() if [part for part in PARTS if f"**{part}" not in page]] == []
+
+
+def test_what_the_alert_of_checks_takes_for_a_consequence_is_one() -> None:
+    consequences = re.findall(r'check=~"([^"]+)"} and on \(cause\)', ALERTS["CrossdockCheckInTrouble"])
+
+    assert [each.split("|") for each in consequences] == [sorted(RESTS_ON)]
+
+
+def test_a_scrape_is_answered_in_time_whoever_does_not_answer() -> None:
+    """Prometheus waits no longer than from one scrape to the next."""
+    interval = re.search(r"scrape_interval: (\d+)s", (ROOT / "monitoring" / "prometheus.yml").read_text())
+
+    assert interval is not None
+    assert backlog.ANSWER_SECONDS < siblings.ANSWER_SECONDS < float(interval[1])
 
 
 def test_every_metric_that_a_page_names_is_in_the_table_of_metrics() -> None:

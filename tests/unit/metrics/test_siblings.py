@@ -13,7 +13,7 @@ from entrypoints.metrics import siblings as siblings_module
 from entrypoints.metrics.exposition import exposition
 from entrypoints.metrics.family import Family, Kind
 from entrypoints.metrics.registry import Metrics
-from entrypoints.metrics.siblings import Siblings
+from entrypoints.metrics.siblings import Siblings, written
 from ports.histogram import Histogram
 from tests.unit.metrics.scrape import Scrape, read
 
@@ -108,6 +108,25 @@ async def test_one_that_hangs_holds_up_nobody_for_long(folder: Path, monkeypatch
         left.set()
 
     assert found("crossdock_worker_up", worker="1") == 0
+
+
+async def test_one_that_has_no_socket_tells_its_own_while_it_asks_the_others(folder: Path) -> None:
+    """One bound after the other would be longer than a scrape lasts."""
+    asked = asyncio.Event()
+
+    async def own() -> Iterable[Family]:
+        asked.set()
+        return []
+
+    async def tell_when_it_is_asked(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked.wait()
+        writer.write(written([]))
+        writer.close()
+
+    async with await asyncio.start_unix_server(tell_when_it_is_asked, folder / "1.sock"):
+        up, *_ = await Siblings(Metrics(own), folder, "parent").families()
+
+    assert up.values == {("parent",): True, ("1",): True}
 
 
 async def test_one_that_asks_and_takes_nothing_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from ports.message import Message
 
 log = logging.getLogger("crossdock.event_broker")
 
-SESSION_SECONDS: Final = 10.0  # without a heartbeat; then others get the share
+SESSION_SECONDS: Final = 6.0  # without a heartbeat; then others get the share. The least that brokers take unasked
 HEARTBEAT_SECONDS: Final = 1.0  # how soon a member learns that others come or go
 REBALANCE_SECONDS: Final = 15.0  # how long members wait for each other
 HANDS_SECONDS: Final = 3.0  # to finish and acknowledge what is in hand before the share is given up
