@@ -71,9 +71,11 @@ class TestKafkaOutage(EventBrokerOutageContract):
 async def broker(server: Kafka) -> AsyncIterator[KafkaEventBroker]:
     broker = a_broker(server.address, seconds=3)
     await broker.start()
-    await until(True, lambda: is_declared(broker))  # a server that has just come back may not be ready
-    yield broker
-    await broker.stop()
+    try:
+        await until(True, lambda: is_declared(broker))  # a server that has just come back may not be ready
+        yield broker
+    finally:
+        await broker.stop()
 
 
 async def test_a_server_that_is_frozen_holds_no_call_up(broker: KafkaEventBroker, server: Kafka) -> None:

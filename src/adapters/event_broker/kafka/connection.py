@@ -92,20 +92,23 @@ class Access:
         client = AIOKafkaClient(**self.options(request_seconds=request_seconds))
         note_connections(client)
         try:
-            await self.reached(client.bootstrap())
+            await self.reached(client, client.bootstrap())
         except BaseException:
             await end_client(client)
             raise
         return client
 
-    async def reached(self, starting: Awaitable[None]) -> None:
-        """Wait for a client of aiokafka to start; what it raises names the reason."""
+    async def reached(self, client: AIOKafkaClient, starting: Awaitable[None]) -> None:
+        """Wait until it has started; what it raises names the reason."""
         async with kafka_errors(f"at {self.servers}"):
             try:
                 await starting
             except KafkaConnectionError:
                 await self.raise_reason()
                 raise
+            # A server answers before it is part of its cluster, and aiokafka would not ask it again for minutes.
+            if not client.cluster.brokers():
+                raise Unavailable(f"Kafka at {self.servers} knows no broker of its cluster yet")
 
 
 def abort(client: AIOKafkaClient) -> None:

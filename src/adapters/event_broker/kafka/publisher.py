@@ -178,7 +178,7 @@ async def make_producer(access: Access, *, seconds: float) -> AIOKafkaProducer:
     )
     note_connections(producer.client)
     try:
-        await access.reached(producer.start())
+        await access.reached(producer.client, producer.start())
     except BaseException:
         await end_producer(producer)
         raise
