@@ -20,7 +20,12 @@ HEAD_SECONDS = 20.0  # from the first byte, or from the connection, to the end o
 MESSAGE_SECONDS = BODY_SECONDS + 5  # from its headers to its end, also of a body that nobody reads
 
 _END_OF_HEAD = b"\r\n\r\n"
-_REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r\n")  # RFC 9112 §3, of any method
+# RFC 9112 §3, of any method: whole, and what may still become one. Each piece has the latter looked at again, so it is
+# bounded.
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r\n")
+_BEGINNING = re.compile(
+    rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,80}( ([!-~]{1,8000}( (H(T(T(P(/(1(\.([01]\r?)?)?)?)?)?)?)?)?)?)?)?"
+)
 _log = logging.getLogger("crossdock.http")
 
 
@@ -34,7 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head = 0  # bytes of it that have come, of the request that is being received
     _tail = b""  # the last of them: the end of the head may come in pieces
     _in_head = True
-    _received = b""  # what is being read
+    _line = b""  # the request line, until it has come whole
     _patience: asyncio.TimerHandle | None = None
     _body_patience: asyncio.TimerHandle | None = None
 
@@ -51,14 +56,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             joined = self._tail + data
             end = joined.find(_END_OF_HEAD)
+            if self._line or not self._head:
+                self._line += data
             self._head += len(data) if end < 0 else end - len(self._tail)
             self._tail = joined[-len(_END_OF_HEAD) + 1 :]
             if self._head > HEAD_MOST:
                 self._refuse("headers-too-large", f"Request line and headers have at most {HEAD_MOST:,} bytes.")
                 return
-        self._received = data
         super().data_received(data)
-        self._received = b""  # a connection that waits keeps nothing of its last request
+        if self._line and b"\n" in self._line:
+            self._line = b""
         if self._in_head and self._head and self._patience is None:
             self._wait_for_head()  # most heads come in one piece and need no clock
         if not self._in_head and self._body_patience is None:
@@ -68,7 +75,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
-        self._in_head, self._head, self._tail = False, 0, b""
+        # Where what follows in the same piece begins is not known, and a connection that waits keeps nothing.
+        self._in_head, self._head, self._tail, self._line = False, 0, b"", b""
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -77,10 +85,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - told as a problem document
-        # The parser knows the methods that are registered and gives up at any other. We are called while it does so.
-        if isinstance(sys.exception(), HttpParserInvalidMethodError) and _REQUEST_LINE.match(self._received):
+        # The parser knows the methods that are registered and gives up at any other. We are called while it does so, as
+        # soon as it can tell, and again with each further piece.
+        is_method = isinstance(sys.exception(), HttpParserInvalidMethodError)
+        if is_method and _REQUEST_LINE.match(self._line):
             self._refuse("method-not-implemented", PROBLEM_TYPES["method-not-implemented"].cause)
-        else:
+        elif not (is_method and _BEGINNING.fullmatch(self._line)):
             self._refuse("malformed-request", "What was sent is not an HTTP/1.1 request.")
 
     def _wait_for_head(self) -> None:
