@@ -2,14 +2,13 @@
 
 import os
 import threading
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from datetime import UTC, datetime
 
+from domain.model.identity import Identity
 from ports.clock import Clock
 from ports.ids import Ids
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
 _SEED = 0x7FF
 _COUNTER = 0xFFF
@@ -33,15 +32,17 @@ class UuidV7Ids(Ids):
         self._random: list[int] = []
         self._process = 0
 
-    def new(self) -> UUID:
-        milliseconds = (self._clock.now() - _EPOCH) // _MILLISECOND
+    def new(self) -> Identity:
+        since = self._clock.now() - _EPOCH
+        milliseconds = (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
         with self._lock:
             if not self._random or self._process != os.getpid():  # a forked process must not give the same ids
                 self._random, self._process = _drawn(), os.getpid()
             random = self._random.pop()
             seeded = milliseconds << 12 | random >> 62 & _SEED
             self._latest = tick = max(seeded, self._latest + 1)
-        return UUID(int=tick >> 12 << 80 | (tick & _COUNTER) << 64 | _VERSION_AND_VARIANT | random & _RANDOM)
+        text = f"{tick >> 12 << 80 | (tick & _COUNTER) << 64 | _VERSION_AND_VARIANT | random & _RANDOM:032x}"
+        return Identity(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 
 def _drawn() -> list[int]:

@@ -5,10 +5,11 @@ only by who holds its present token, so whoever wakes up late changes nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from domain.model.value import value
 from ports.log_context import Handled
 from ports.message import Message
 from ports.trace_context import TraceContext, trace_of
@@ -40,7 +41,7 @@ def ordering_key(topic: str, subject: str, group: str = "") -> str:
     return f"{group}/{topic}/{subject}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Happening:
     """One line of a delivery's story."""
 
@@ -49,7 +50,7 @@ class Happening:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Delivery:
     """One thing to deliver, with its story.
 

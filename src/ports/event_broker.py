@@ -7,8 +7,8 @@ needs them.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from domain.model.value import value
 from ports.errors import Rejected, Unavailable
 from ports.message import Message
 from ports.trouble import Trouble
@@ -18,7 +18,7 @@ from ports.trouble import Trouble
 Outcome = Unavailable | Rejected | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Batch:
     """Messages of one partition, in the order of each subject.
 

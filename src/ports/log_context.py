@@ -1,13 +1,13 @@
 """What is being handled at this moment, for the lines that are written meanwhile, by whomever, and for its trace."""
 
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from types import TracebackType
 
+from domain.model.value import value
 from ports.trace_context import TraceContext, following
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Handled:
     """A message or a task: the id that it bears on its way, what it is about, where it travels, and its trace."""
 

@@ -6,24 +6,24 @@ headers and back, and looks at nothing but topic, subject and body.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from struct import unpack_from
-from uuid import UUID
 
 from domain.model.errors import Refusal
 from domain.model.events import EVENT_TYPES, Event
+from domain.model.identity import Identity
 from domain.model.times import to_rfc3339
+from domain.model.value import value
+from ports.compact_json import compact_json
 
 SOURCE = "crossdock"
 BODY_MOST = 512 * 1024  # bytes; well under Kafka's default of 1 MB with headers
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BY_TYPE: dict[str, type[Event]] = {event.type: event for event in EVENT_TYPES}
 _KNOWN_BASES = {type_.rpartition(".v")[0] for type_ in _BY_TYPE}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Message:
     """One event on its way.
 
@@ -59,7 +59,7 @@ def write_event(event: Event) -> Message:
             "sequence": str(event.sequence),
             "datacontenttype": "application/json",
         },
-        body=_encode(event.data()).encode(),
+        body=compact_json(event.data()).encode(),
     )
 
 
@@ -80,7 +80,7 @@ def read_event(message: Message) -> Event | None:
         if not isinstance(data, dict):
             raise Unreadable("the data are not a JSON object")
         return event.from_data(
-            data, id=UUID(message.attributes["id"]), sequence=int(message.attributes.get("sequence", "0"))
+            data, id=Identity(message.attributes["id"]), sequence=int(message.attributes.get("sequence", "0"))
         )
     except KeyError as error:
         raise Unreadable(f"missing: {error.args[0]}") from error

@@ -7,7 +7,6 @@ and runs again.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
@@ -18,6 +17,7 @@ from domain.model.events import Event
 from domain.model.order import Order
 from domain.model.tasks import Task
 from domain.model.user import Owner, User
+from domain.model.value import value
 from ports.deliveries import Delivery, Lane, State
 from ports.trouble import Trouble
 
@@ -68,7 +68,7 @@ class WritableOrders(Orders):
         """Save the next version of an order; when another has saved it meanwhile, the commit raises `Conflict`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What a request was answered, so that the same request is answered the same when it comes again.
 
@@ -143,35 +143,35 @@ UnitsOfWork = Callable[[], UnitOfWork]
 # --- what a unit of work consists of ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AddUser:
     """Precondition: the address is new."""
 
     user: User
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AddOrder:
     """Precondition: the user exists."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SaveOrder:
     """Precondition: the stored version is the one before this."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """Add a delivery; it is stored as blocked when a dead one of its ordering key is there."""
 
     delivery: Delivery
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Replace:
     """Store the new state of a delivery.
 
@@ -182,7 +182,7 @@ class Replace:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MarkSent:
     """Note that the broker ``to`` holds an event; nothing when the event has been handled meanwhile."""
 
@@ -191,7 +191,7 @@ class MarkSent:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Remove:
     """Delete a delivery that is done.
 
@@ -202,21 +202,21 @@ class Remove:
     token: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Block:
     """What is ready of this ordering key waits."""
 
     ordering_key: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unblock:
     """What waits of this ordering key is ready, unless a dead one is left."""
 
     ordering_key: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Remember:
     """Note in the inbox that a message has been taken charge of.
 
@@ -229,7 +229,7 @@ class Remember:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Advance:
     """Move a lane (group, topic, subject) of received messages one version on.
 
@@ -243,7 +243,7 @@ class Advance:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TakeInHand:
     """Note which messages a process is about to handle, in place of what it noted for the partition before."""
 
@@ -253,7 +253,7 @@ class TakeInHand:
     message_ids: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HoldLease:
     """Precondition: the lease is held by ``holder`` with this fence and has not run out."""
 
@@ -262,7 +262,7 @@ class HoldLease:
     fence: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KeepAnswer:
     """Precondition, looked at before those of users and orders: the id of the answer is new."""
 
@@ -298,7 +298,7 @@ class Traffic(StrEnum):
 # --- what delivery reads ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LaneState:
     """Where a lane of received messages stands: its version, and whether messages of it are kept by us."""
 
@@ -306,7 +306,7 @@ class LaneState:
     occupied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Survey:
     """What is known of some received messages."""
 
@@ -314,7 +314,7 @@ class Survey:
     lanes: Mapping[str, LaneState]  # by subject; absent: untouched
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Sought:
     """Which of the dead; without anything said, all. A text is found anywhere in what it is compared with, as it is."""
 
@@ -332,7 +332,7 @@ class Sought:
 ALL: Final = Sought()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeskPage:
     """Dead deliveries, oldest first; ``after`` of the next page is the position of the last, when there are more."""
 
@@ -343,7 +343,7 @@ class DeskPage:
 SUBJECT_AMONG: Final = 100_000  # deliveries that are not done, the newest, among which those of a subject are found
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Flow:
     """What moves, over all processes.
 

@@ -7,9 +7,10 @@ Source: https://www.w3.org/TR/trace-context/
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
+
+from domain.model.value import value
 
 PARENT: Final = "traceparent"
 STATE: Final = "tracestate"
@@ -19,7 +20,7 @@ _SANE_STATE = re.compile(r"[\x20-\x7e]{1,512}")
 _LENGTH = 55
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TraceContext:
     """A place in a trace: what is done next belongs below it."""
 

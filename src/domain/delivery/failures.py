@@ -16,29 +16,6 @@ PROCESS_ENDED = "the process that had it in hand ended, or was too slow"
 T = TypeVar("T")
 
 
-class Stopped(Exception):
-    """The work was cancelled, and not by us."""
-
-
-async def bounded(work: Awaitable[None], seconds: float) -> None:
-    """Await ``work``; raises what it raises, and `TimeoutError` when it has not ended after ``seconds``.
-
-    A cancellation that nobody asked us for (of something that the work awaits) is a failure like any other: passed on
-    it would end whoever waits here.
-    """
-    try:
-        async with asyncio.timeout(seconds) as bound:
-            await work
-    except TimeoutError:
-        if bound.expired():
-            raise TimeoutError(f"not done after {seconds:g} seconds") from None
-        raise
-    except asyncio.CancelledError as error:
-        if is_told_to_end():
-            raise
-        raise Stopped("something that it waited for was cancelled") from error
-
-
 async def together(works: Iterable[Awaitable[T]]) -> list[T]:
     """Do all of them at once and to their end, whichever fails; then raise the first failure, if there is one."""
     outcomes: list[Any] = await asyncio.gather(*works, return_exceptions=True)

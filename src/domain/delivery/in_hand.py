@@ -1,7 +1,6 @@
 """What is being worked on at this moment, and whether it ends."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from ports.clock import Clock
 from ports.trouble import Cause, Trouble
@@ -17,15 +16,9 @@ class InHand:
         self._words = words
         self._begun: dict[object, tuple[str, float]] = {}  # the oldest is the first
 
-    @contextmanager
-    def working(self, name: str = "") -> Iterator[None]:
+    def working(self, name: str = "") -> "_Working":
         """It is in hand inside."""
-        key = object()
-        self._begun[key] = (name, self._clock.monotonic())
-        try:
-            yield
-        finally:
-            del self._begun[key]
+        return _Working(self._begun, (name, self._clock.monotonic()))
 
     def moved(self) -> None:
         """A step of a long work is done: what is in hand gets on."""
@@ -47,3 +40,19 @@ class InHand:
                 return None
             return Trouble(Cause.STUCK, f"{self._words.format(name)} has not ended for {seconds:.0f} s")
         return None
+
+
+class _Working:
+    """What is in hand inside. Not a generator: there is one for each message."""
+
+    __slots__ = ("_begun", "_what")
+
+    def __init__(self, begun: dict[object, tuple[str, float]], what: tuple[str, float]) -> None:
+        self._begun = begun
+        self._what = what
+
+    def __enter__(self) -> None:
+        self._begun[self] = self._what
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        del self._begun[self]

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from domain.delivery.attempts import Attempts, Outage
-from domain.delivery.failures import bounded, reason, say_dead, together
+from domain.delivery.bound import Bound
+from domain.delivery.failures import reason, say_dead, together
 from domain.delivery.in_hand import InHand
 from domain.delivery.pace import Pace
 from domain.delivery.unit_of_work import CLAIM_SECONDS
+from domain.model.identity import Identity
 from domain.model.tasks import TASK_TYPES, Task
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
@@ -62,6 +63,7 @@ class Perform:
         self._told_of_claims = ToldOnce(log, "tasks are claimed again", now=clock.monotonic)
         self._in_hand: dict[str, Delivery] = {}
         self.working = InHand(clock, "task {}")  # told of long before it has failed
+        self._bound = Bound(WORK_SECONDS)
 
     @property
     def trouble(self) -> Trouble | None:
@@ -135,12 +137,12 @@ class Perform:
     async def _attempt(self, task: Delivery) -> Exception | None:
         try:
             type_, work = self._work[task.name]
-            parsed = type_.from_data(json.loads(task.body), id=UUID(task.id))
+            parsed = type_.from_data(json.loads(task.body), id=Identity(task.id))
         except (KeyError, TypeError, ValueError) as error:
             return Rejected(f"not a task that this version performs: {error!r}")
         try:
             with self.working.working(f"{task.name} {task.id}"):
-                await bounded(work(parsed), WORK_SECONDS)
+                await self._bound.run(work(parsed))
         except Exception as error:  # whatever it is, the row tells of it
             return error
         return None

@@ -5,17 +5,19 @@ import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Never
 
 from domain.delivery.attempts import Attempts, Outage
-from domain.delivery.failures import PROCESS_ENDED, bounded, is_told_to_end, reason, say_dead, storable, together
+from domain.delivery.bound import Bound
+from domain.delivery.failures import PROCESS_ENDED, is_told_to_end, reason, say_dead, storable, together
 from domain.delivery.in_hand import InHand
 from domain.delivery.pace import REST_MOST, Pace
 from domain.delivery.unit_of_work import Recording
 from domain.model.events import Event
 from domain.model.times import from_rfc3339
+from domain.model.value import value
 from ports.clock import Clock
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Happening, Lane, State, ordering_key
@@ -56,7 +58,7 @@ NAME_MOST = 200  # characters of what others name things by; a longer name is kn
 Reaction = Callable[[Any, UnitOfWork], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Incoming:
     """A received message, read, with the names that the inbox and the lanes know it by."""
 
@@ -159,6 +161,7 @@ class Receive:
         self._told_of_partitions = ToldOnce(log, "no partition pauses any more", now=clock.monotonic)
         self._subscription: Subscription | None = None
         self.reactions = Reactions(clock)
+        self._bound = Bound(REACTION_SECONDS)
 
     @property
     def trouble(self) -> Trouble | None:
@@ -378,8 +381,8 @@ class Receive:
         reached(CrashPoint.CONSUMER_BEFORE_EFFECT)
         try:
             with self.reactions.in_hand.working(one.id):
-                await bounded(self._reactions[type(one.event)](one.event, work), REACTION_SECONDS)
-            work.writes += [self._remember(one), *self._advance(one, state), *_off_the_outbox(one)]
+                await self._bound.run(self._reactions[type(one.event)](one.event, work))
+            work.writes += self._taken_charge_of(one, state)
             await work.commit()
         except (Unavailable, Unknown, Conflict):
             raise
@@ -436,21 +439,19 @@ class Receive:
             log.warning("received message %s failed: %s", one.id, why)
             delay = self._attempts.delay_after(attempts)
             delivery = delivery.failed(why, now, attempts=attempts, due_at=now + timedelta(seconds=delay))
-        writes: list[Write] = [self._remember(one), *self._advance(one, state), Record(delivery)]
-        writes += _off_the_outbox(one)
+        writes = [Record(delivery), *self._taken_charge_of(one, state)]
         await self._persistence.commit(writes, traffic=Traffic.CONSUMER)
         if why is not None:
             self._counts.count(Step.DEAD if dead else Step.FAILED, delivery)
         await self._recording.tell([delivery])
         return LaneState(state.version + 1, occupied=True)
 
-    def _remember(self, one: _Incoming) -> Remember:
-        return Remember(self._group, one.source, one.id, self._clock.now())
-
-    def _advance(self, one: _Incoming, state: LaneState) -> list[Write]:
-        if one.subject is None:
-            return []
-        return [Advance(self._group, one.message.topic, one.subject, state.version, self._clock.now())]
+    def _taken_charge_of(self, one: _Incoming, state: LaneState) -> list[Write]:
+        now = self._clock.now()
+        writes: list[Write] = [Remember(self._group, one.source, one.id, now)]
+        if one.subject is not None:
+            writes.append(Advance(self._group, one.message.topic, one.subject, state.version, now))
+        return writes + _off_the_outbox(one)
 
 
 def _kept(lane: Lane, state: State) -> bool:

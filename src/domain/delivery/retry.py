@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from domain.delivery.attempts import Attempts, Outage
-from domain.delivery.failures import PROCESS_ENDED, bounded, reason, say_dead, together
+from domain.delivery.bound import Bound
+from domain.delivery.failures import PROCESS_ENDED, reason, say_dead, together
 from domain.delivery.in_hand import InHand
 from domain.delivery.receive import REACTION_SECONDS, RERUNS_MOST, Reaction
 from domain.delivery.unit_of_work import Recording
@@ -57,6 +58,7 @@ class Retry:
         self._told = ToldOnce(log, "received messages that were kept are handled again", now=clock.monotonic)
         self.in_hand = InHand(clock, "a step of the retry of received messages")
         self._reacting = InHand(clock, "the reaction to kept message {}")
+        self._bound = Bound(REACTION_SECONDS)
 
     @property
     def trouble(self) -> Trouble | None:
@@ -118,7 +120,7 @@ class Retry:
         event = self._read_kept(claimed)
         reached(CrashPoint.CONSUMER_BEFORE_EFFECT)
         with self._reacting.working(claimed.id):
-            await bounded(self._reactions[type(event)](event, work), REACTION_SECONDS)
+            await self._bound.run(self._reactions[type(event)](event, work))
         effect = list(work.writes)
         for _ in range(RERUNS_MOST):
             state = await self._lane_of(claimed)

@@ -1,6 +1,5 @@
 """State, events and tasks, recorded in one transaction."""
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
@@ -11,6 +10,7 @@ from domain.model.order import Order
 from domain.model.tasks import Task
 from domain.model.user import Owner, User
 from ports.clock import Clock
+from ports.compact_json import compact_json
 from ports.crash_points import CrashPoint, reached
 from ports.deliveries import Delivery, Lane
 from ports.delivery_counts import DeliveryCounts, Step
@@ -38,7 +38,6 @@ log = logging.getLogger("crossdock.delivery")
 
 CLAIM_SECONDS = 15.0
 
-_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: it is most of what a small value costs
 _REFUSALS = {Precondition.EMAIL_IS_NEW: EmailAlreadyRegistered, Precondition.USER_EXISTS: UnknownUser}
 
 Listener = Callable[[Sequence[Delivery]], Awaitable[None]]
@@ -112,7 +111,7 @@ class Recording:
             name=task.name,
             subject=task.subject,
             attributes=carried(),
-            body=_json(task.data()).encode(),
+            body=compact_json(task.data()).encode(),
             recorded_at=now,
             due_at=now,
         )

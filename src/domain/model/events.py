@@ -5,16 +5,17 @@ are plain JSON values; `EVENT_TYPES` lists every event that this service writes 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol, Self
 from uuid import UUID
 
 from domain.model.email import Email
+from domain.model.identity import Identity
 from domain.model.money import TOTAL_DIGITS_BEFORE_POINT, Money
 from domain.model.order import Order, OrderLine, order_line
 from domain.model.times import from_rfc3339, to_rfc3339
 from domain.model.user import User
+from domain.model.value import value
 
 
 class Event(Protocol):
@@ -47,7 +48,7 @@ class Event(Protocol):
         """The event again; `KeyError`, `TypeError`, `ValueError` or a refusal when the data are not of this type."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class UserRegistered:
     """A user has registered."""
 
@@ -95,14 +96,14 @@ class UserRegistered:
         return cls(
             id=id,
             sequence=sequence,
-            user_id=UUID(_text(data["user_id"])),
+            user_id=Identity(_text(data["user_id"])),
             email=Email(_text(data["email"])),
             name=None if name is None else _text(name),
             registered_at=from_rfc3339(_text(data["registered_at"])),
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class OrderCreated:
     """An order has been placed."""
 
@@ -158,8 +159,8 @@ class OrderCreated:
         return cls(
             id=id,
             sequence=sequence,
-            order_id=UUID(_text(data["order_id"])),
-            user_id=UUID(_text(data["user_id"])),
+            order_id=Identity(_text(data["order_id"])),
+            user_id=Identity(_text(data["user_id"])),
             currency=currency,
             lines=tuple(_line(line, currency) for line in _list(data["lines"])),
             total=Money.parse(_text(data["total"]), currency, digits=TOTAL_DIGITS_BEFORE_POINT),
@@ -167,7 +168,7 @@ class OrderCreated:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class OrderConfirmed:
     """An order has been confirmed."""
 
@@ -213,8 +214,8 @@ class OrderConfirmed:
         return cls(
             id=id,
             sequence=sequence,
-            order_id=UUID(_text(data["order_id"])),
-            user_id=UUID(_text(data["user_id"])),
+            order_id=Identity(_text(data["order_id"])),
+            user_id=Identity(_text(data["user_id"])),
             confirmed_at=from_rfc3339(_text(data["confirmed_at"])),
         )
 

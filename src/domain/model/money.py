@@ -1,21 +1,22 @@
 """Exact amounts of money."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from domain.model.currency import decimals_of
 from domain.model.errors import InvalidValue
+from domain.model.value import value
 
 DIGITS_BEFORE_POINT = 12
 TOTAL_DIGITS_BEFORE_POINT = 18
 _LIMIT = Decimal(10) ** DIGITS_BEFORE_POINT
 # The largest total (100 lines of 10,000 pieces at the limit) has 18 + 4 digits; an inexact result is an error, never
 # rounded.
+_UNITS = tuple(Decimal(1).scaleb(-decimals) for decimals in range(5))  # the smallest amount, by the number of decimals
 _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Money:
     """An amount of one currency, with exactly as many decimals as ISO 4217 gives it.
 
@@ -27,13 +28,12 @@ class Money:
 
     def __post_init__(self) -> None:
         decimals = decimals_of(self.currency)
-        amount = self.amount
-        if not amount.is_finite():
-            raise InvalidValue("An amount must be a finite decimal number.")
-        exponent = amount.as_tuple().exponent
-        if isinstance(exponent, int) and exponent != -decimals:
+        amount, unit = self.amount, _UNITS[decimals]
+        if not amount.same_quantum(unit):
+            if not amount.is_finite():
+                raise InvalidValue("An amount must be a finite decimal number.")
             try:
-                amount = amount.quantize(Decimal(1).scaleb(-decimals), context=_EXACT)
+                amount = amount.quantize(unit, context=_EXACT)
             except (Inexact, InvalidOperation):
                 raise InvalidValue(
                     f"An amount in {self.currency} has at most {decimals} digits after the point."

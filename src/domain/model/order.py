@@ -1,6 +1,6 @@
 """An order and its lines."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.model.errors import InvalidValue
 from domain.model.money import Money, total
 from domain.model.text import one_line
+from domain.model.value import value
 
 LINES_MOST = 100
 SKU_MOST = 64
@@ -23,7 +24,7 @@ class OrderStatus(StrEnum):
     CONFIRMED = "confirmed"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderLine:
     """So many pieces of one article at one price."""
 
@@ -65,7 +66,7 @@ def _line(sku: str, quantity: int, price: str, currency: str) -> OrderLine:
 _remembered_line = lru_cache(8192)(_line)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Order:
     """What a user has ordered.
 

@@ -5,9 +5,11 @@ A task carries ids, never the data behind them: the work reads what is current, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 from uuid import UUID
+
+from domain.model.identity import Identity
+from domain.model.value import value
 
 
 class Task(Protocol):
@@ -31,7 +33,7 @@ class Task(Protocol):
         """The task again; `KeyError`, `TypeError` or `ValueError` when the data are not of this task."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class SendWelcomeEmail:
     """Greet a user who has registered."""
 
@@ -49,10 +51,10 @@ class SendWelcomeEmail:
 
     @classmethod
     def from_data(cls, data: Mapping[str, object], *, id: UUID) -> Self:
-        return cls(id=id, user_id=UUID(str(data["user_id"])))
+        return cls(id=id, user_id=Identity(str(data["user_id"])))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class SendOrderConfirmation:
     """Tell a user that an order is confirmed."""
 
@@ -70,7 +72,7 @@ class SendOrderConfirmation:
 
     @classmethod
     def from_data(cls, data: Mapping[str, object], *, id: UUID) -> Self:
-        return cls(id=id, order_id=UUID(str(data["order_id"])))
+        return cls(id=id, order_id=Identity(str(data["order_id"])))
 
 
 TASK_TYPES: tuple[type[Task], ...] = (SendWelcomeEmail, SendOrderConfirmation)

@@ -1,17 +1,17 @@
 """A registered user."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from domain.model.email import Email
 from domain.model.errors import InvalidValue
 from domain.model.text import one_line
+from domain.model.value import value
 
 NAME_MOST = 100
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Owner:
     """Who registered a user: somebody known as ``subject`` to ``issuer``."""
 
@@ -19,7 +19,7 @@ class Owner:
     subject: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class User:
     """Someone who may place orders.
 

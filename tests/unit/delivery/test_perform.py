@@ -378,10 +378,14 @@ async def test_an_outage_is_over_when_work_succeeds(world: World, process: Proce
     assert (await row(world, task)).due_at <= world.clock.now() + timedelta(seconds=0.1)
 
 
-async def test_work_that_hangs_has_failed(
-    world: World, process: Process, work: Working, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_time_to_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what a process is made of after this."""
     monkeypatch.setattr(performing, "WORK_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("no_time_to_work")
+async def test_work_that_hangs_has_failed(world: World, process: Process, work: Working) -> None:
     task = await a_task_to_do(world)
 
     async def hang() -> None:

@@ -306,11 +306,16 @@ async def test_a_refusal_that_the_commit_finds_is_kept_as_failed(world: World, o
     assert parked.reason == "A user with this e-mail address is already registered."
 
 
-async def test_a_reaction_that_hangs_has_failed(
-    world: World, process: Process, reacting: Reacting, order: Order, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_time_to_react(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what a process is made of after this."""
     monkeypatch.setattr(receiving, "REACTION_SECONDS", 0)
 
+
+@pytest.mark.usefixtures("no_time_to_react")
+async def test_a_reaction_that_hangs_has_failed(
+    world: World, process: Process, reacting: Reacting, order: Order
+) -> None:
     async def hang(_event: OrderCreated) -> None:
         await asyncio.Event().wait()
 

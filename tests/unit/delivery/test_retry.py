@@ -204,11 +204,15 @@ async def test_what_this_version_cannot_read_is_dead_at_once(world: World, proce
     assert len(await world.desk()) == 1
 
 
-async def test_a_reaction_that_hangs_has_failed(
-    world: World, process: Process, reacting: Reacting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (kept,) = await keep(world, process, reacting, a_created())
+@pytest.fixture
+def no_time_to_react(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what a process is made of after this."""
     monkeypatch.setattr(retrying, "REACTION_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("no_time_to_react")
+async def test_a_reaction_that_hangs_has_failed(world: World, process: Process, reacting: Reacting) -> None:
+    (kept,) = await keep(world, process, reacting, a_created())
 
     async def hang(_event: OrderCreated) -> None:
         await asyncio.Event().wait()

@@ -59,19 +59,25 @@ class Group:
 
     def add(self, unit: Unit) -> bool:
         """Take a unit in; false when it writes a row that a unit before it writes, or would be too much at once."""
-        keys = [key for write in unit if (key := _key(write)) is not None]
-        size = sum(map(_size, unit))
+        keys: list[Hashable] = []
+        size = 0
+        dead: list[str] = []
+        for write in unit:
+            if (key := _KEYS.get(type(write))) is not None:
+                keys.append(key(write))
+            if isinstance(write, Record):
+                size += len(write.delivery.body)
+                if write.delivery.state is State.DEAD and write.delivery.ordering_key:
+                    dead.append(write.delivery.ordering_key)
+            elif isinstance(write, KeepAnswer):
+                size += len(write.answer.body)
         free = self._touched.isdisjoint(keys) and (not self._rows or self._bytes + size <= BYTES_MOST)
         self._touched.update(keys)
         if free:
             self._bytes += size
-            for part, row in [_row(write) for write in unit]:  # all of them, or an error and none
+            for part, row in [_ROWS[type(write)](write) for write in unit]:  # all of them, or an error and none
                 self._rows.setdefault(part.name, []).append(row)
-            self._dead.update(
-                write.delivery.ordering_key
-                for write in unit
-                if isinstance(write, Record) and write.delivery.state is State.DEAD and write.delivery.ordering_key
-            )
+            self._dead.update(dead)
         return free
 
     @property
@@ -109,19 +115,7 @@ class Group:
         return (*row[:_STATE], State.BLOCKED.value, *row[_STATE + 1 :])
 
 
-def _size(write: Write) -> int:
-    match write:
-        case Record(row) | KeepAnswer(row):
-            return len(row.body)
-    return 0
-
-
-def _key(write: Write) -> Hashable:
-    """The row that it writes; None for what cannot be written twice, or may be."""
-    key = _KEYS.get(type(write))
-    return None if key is None else key(write)
-
-
+# The row that each writes, but for what cannot be written twice, or may be.
 _KEYS: dict[type[Write], Callable[[Any], Hashable]] = {
     KeepAnswer: lambda write: (write.answer.id, KeepAnswer),
     SaveOrder: lambda write: write.order.id,
@@ -140,10 +134,6 @@ def _in_full(row: Row) -> Row:
 
 
 Placed = tuple[parts.Part, Row]
-
-
-def _row(write: Write) -> Placed:
-    return _ROWS[type(write)](write)
 
 
 def _save_order(write: SaveOrder) -> Placed:

@@ -5,26 +5,27 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from domain.model.email import Email
+from domain.model.identity import Identity
 from domain.model.money import Money
 from domain.model.order import Order, OrderStatus, order_line
 from domain.model.user import Owner, User
+from ports.compact_json import compact_json
 from ports.deliveries import Delivery, Happening, Lane, State
 from ports.persistence import Answer
 
 Row = tuple[Any, ...]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _EXACT_BELOW = 2**33 * 1_000_000  # seconds up to here, the year 2242, are exact to a microsecond as a float
 _EXACT_AS_FLOAT = 4_000_000_000_000_000  # the year 2096: until then a double tells microseconds apart
 
 
 def to_micros(instant: datetime) -> int:
     """Whole microseconds since 1970, UTC."""
-    return (instant - _EPOCH) // _MICROSECOND
+    since = instant - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds  # a third of what dividing costs
 
 
 def from_micros(micros: int) -> datetime:
@@ -42,9 +43,6 @@ def _maybe_from(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
 
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
 USER_COLUMNS = ("id", "email", "name", "registered_at", "version", "issuer", "subject")
 
 
@@ -59,7 +57,7 @@ def user_of(row: Row) -> User:
     """From the order of `USER_COLUMNS`."""
     id_, email, name, registered_at, version, issuer, subject = row
     return User(
-        id=UUID(id_),
+        id=Identity(id_),
         email=Email(email),
         name=name,
         registered_at=from_micros(registered_at),
@@ -78,7 +76,7 @@ def order_row(order: Order) -> Row:
         str(order.user_id),
         order.status.value,
         order.currency,
-        _json([(line.sku, line.quantity, str(line.unit_price)) for line in order.lines]),
+        compact_json([(line.sku, line.quantity, str(line.unit_price)) for line in order.lines]),
         str(order.total),
         to_micros(order.created_at),
         _maybe_to(order.confirmed_at),
@@ -86,13 +84,16 @@ def order_row(order: Order) -> Row:
     )
 
 
+_STATUSES = {status.value: status for status in OrderStatus}
+
+
 def order_of(row: Row) -> Order:
     """From the order of `ORDER_COLUMNS`."""
     id_, user_id, status, currency, lines, total, created_at, confirmed_at, version = row
     return Order(
-        id=UUID(id_),
-        user_id=UUID(user_id),
-        status=OrderStatus(status),
+        id=Identity(id_),
+        user_id=Identity(user_id),
+        status=_STATUSES[status],
         currency=currency,
         lines=tuple(order_line(sku, quantity, price, currency) for sku, quantity, price in json.loads(lines)),
         total=Money(Decimal(total), currency),
@@ -176,7 +177,7 @@ def _fixed_row(delivery: Delivery) -> Row:
         delivery.group,
         delivery.ordering_key,
         delivery.partition,
-        _json(dict(delivery.attributes)) if delivery.attributes else "{}",
+        compact_json(dict(delivery.attributes)) if delivery.attributes else "{}",
         delivery.body,
         to_micros(delivery.recorded_at),
     )
@@ -260,7 +261,7 @@ def _attributes(text: str) -> Mapping[str, str]:
 
 
 def _story_text(story: Sequence[Happening]) -> str:
-    return _json([(to_micros(one.at), one.what, one.why) for one in story]) if story else "[]"
+    return compact_json([(to_micros(one.at), one.what, one.why) for one in story]) if story else "[]"
 
 
 def _story(text: str) -> tuple[Happening, ...]:
