@@ -20,6 +20,7 @@ from typing import Any, Final, TypedDict, TypeVar, Unpack
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from adapters.http_connections import Connections
 from adapters.reasons import reason
 from ports.clock import Clock
 from ports.errors import PortError, Rejected, Unavailable
@@ -185,41 +186,38 @@ class HttpClient:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._clock = clock
-        self._connections = connections
+        self._most = connections
         self._timeout = httpx.Timeout(wait_seconds, connect=connect_seconds)
         self._call_seconds = call_seconds
         self._bytes_most = bytes_most
         self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
         self._tls = tls
-        self._pool: _Pool | None = None
+        self._open: Connections | None = None
         self._calls: set[_Call] = set()
 
     @property
     def pools(self) -> Mapping[str, tuple[int, int]]:
         """How many connections are used or waited for, and how many there may be."""
-        return {"http": (len(self._calls), self._connections)}
+        return {"http": (len(self._calls), self._most)}
 
     async def start(self) -> None:
         """Load the trusted certificates and make the pool; nothing is connected yet."""
         for name in _TALKATIVE_LOGGERS:
             logging.getLogger(name).addFilter(_nothing)
-        limits = httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections)
-        self._pool = _Pool(
-            transport=httpx.AsyncHTTPTransport(verify=self._tls or True, limits=limits, trust_env=False),
-            slots=asyncio.Semaphore(self._connections),
-        )
+        tls = self._tls or httpx.create_ssl_context(trust_env=False)
+        self._open = Connections(self._clock, most=self._most, tls=tls)
 
     async def stop(self) -> None:
         """End the calls in flight and close every connection; takes no longer than connections take to be made."""
-        pool, self._pool = self._pool, None
-        if pool is None:
+        connections, self._open = self._open, None
+        if connections is None:
             return
         calls = list(self._calls)
         for call in calls:
             call.leave()
         for call in calls:
             await call.ended()
-        await pool.transport.aclose()
+        await connections.close()
 
     async def get(self, url: str, parameters: Mapping[str, str], **details: Unpack[Sending]) -> Answer:
         """Ask ``url`` with these query parameters; ``secrets`` are further ones, seen by nobody but the other side.
@@ -227,14 +225,14 @@ class HttpClient:
         Statuses in ``expect`` are answers; all else is `Unavailable` or `Rejected`, within the seconds of a call.
         ``before_sending`` is called when there is a connection, and may raise what a port may to send nothing.
         """
-        if self._pool is None:
+        if self._open is None:
             raise RuntimeError("the HTTP client is not started")
         address = _address(url)
         if address is None:
             raise Rejected("the address of an outside API is no URL of HTTP")
         question = _Question(address, parameters, details.get("secrets", {}), details.get("expect", (200,)))
         call = _Call(details.get("before_sending"))
-        task = call.begin(self._exchange(self._pool, question, call))
+        task = call.begin(self._exchange(self._open, question, call))
         self._calls.add(call)
         task.add_done_callback(lambda _: self._calls.discard(call))
         try:
@@ -243,8 +241,8 @@ class HttpClient:
             call.leave()
         return _outcome(task, question.address.host)
 
-    async def _exchange(self, pool: "_Pool", question: "_Question", call: "_Call") -> Answer:
-        async with pool.slots:
+    async def _exchange(self, connections: Connections, question: "_Question", call: "_Call") -> Answer:
+        async with connections.one(question.origin) as transport:
             call.connecting()
             request = httpx.Request(
                 "GET",
@@ -252,7 +250,7 @@ class HttpClient:
                 headers=self._headers,
                 extensions={"timeout": self._timeout.as_dict(), "trace": call.trace},
             )
-            response = await pool.transport.handle_async_request(request)
+            response = await transport.handle_async_request(request)
             try:
                 return await self._read(question, response)
             finally:
@@ -279,14 +277,6 @@ class HttpClient:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pool:
-    """What lives from start to stop."""
-
-    transport: httpx.AsyncHTTPTransport
-    slots: asyncio.Semaphore  # as many as connections: see _Call
-
-
-@dataclass(frozen=True, slots=True)
 class _Question:
     """What is asked, with its secrets under cover."""
 
@@ -294,6 +284,11 @@ class _Question:
     parameters: Mapping[str, str]
     secrets: Mapping[str, SecretStr]
     expect: Collection[int]
+
+    @property
+    def origin(self) -> str:
+        """Where its connection goes to."""
+        return f"{self.address.scheme}://{self.address.netloc.decode()}"
 
     def whole_address(self) -> httpx.URL:
         """The address with every parameter, to be held by nobody for longer than it takes to ask."""
@@ -304,11 +299,9 @@ class _Question:
 class _Call:
     """The task of one call, which is only ever ended where that is safe.
 
-    A cancellation that reaches httpx while it chooses or opens a connection leaves that connection in the pool neither
-    used nor free, for ever (encode/httpcore#1093). So a call that was left by its caller is cancelled only while it
-    waits for a slot or moves bytes on a connection of its own; between the two it gives up by itself before it sends
-    anything. No more calls get past the slots than there are connections, so that nobody queues inside of httpx, where
-    a time-out loses connections in the same way.
+    A cancellation that reaches httpx while it opens a connection leaves that open, and nobody has it any more. So a
+    call that was left by its caller is cancelled only while it waits for a connection to be free or moves bytes on one;
+    between the two it gives up by itself before it sends anything.
     """
 
     def __init__(self, before_sending: Callable[[], Awaitable[None]] | None = None) -> None:

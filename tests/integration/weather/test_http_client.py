@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.http_client import Answer, HttpClient
+from adapters.http_connections import IDLE_SECONDS
 from adapters.weather.openweather import OpenWeather
 from domain.model.weather import City
 from ports.errors import Rejected, Unavailable
@@ -41,6 +42,12 @@ async def narrow(clock: ManualClock) -> AsyncIterator[HttpClient]:
 
 async def ask(http: HttpClient, server: WeatherServer) -> Answer:
     return await http.get(server.openweather_url, {"q": "Berlin"}, secrets={"appid": SecretStr(CANARY)})
+
+
+async def until_closed(server: WeatherServer) -> None:
+    async with asyncio.timeout(5):
+        while server.open_connections:  # noqa: ASYNC110 - the other end has to see it
+            await asyncio.sleep(0)
 
 
 # What it sends
@@ -125,6 +132,38 @@ async def test_it_opens_no_more_connections_than_it_may(server: WeatherServer, c
 
     assert len(answered) == 40
     assert server.connections <= 2
+
+
+async def test_connections_to_several_servers_are_no_more_than_it_may_open(
+    narrow: HttpClient, server: WeatherServer
+) -> None:
+    """What is kept of one makes room for another, and is kept as long as there is room."""
+    async with WeatherServer() as second, WeatherServer() as third:
+        for each in (server, second, server, second, third):
+            await ask(narrow, each)
+        await until_closed(server)
+
+        assert (server.connections, second.connections, third.connections) == (1, 1, 1)
+        assert second.open_connections + third.open_connections == 2
+
+
+async def test_calls_at_once_share_out_the_connections_that_are_there(server: WeatherServer, http: HttpClient) -> None:
+    for _ in range(5):
+        await asyncio.gather(*(ask(http, server) for _ in range(2)))
+
+    assert server.connections == 2
+
+
+async def test_a_connection_that_is_not_used_for_long_is_closed(
+    narrow: HttpClient, server: WeatherServer, clock: ManualClock
+) -> None:
+    async with WeatherServer() as other:
+        await ask(narrow, other)
+        await clock.advance(IDLE_SECONDS + 1)
+
+        await ask(narrow, server)
+
+        await until_closed(other)
 
 
 async def test_a_call_that_gets_no_connection_ends_in_time(hasty: HttpClient, server: WeatherServer) -> None:
