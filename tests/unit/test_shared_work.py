@@ -6,7 +6,12 @@ from typing import Any, cast
 import pytest
 from structlog.contextvars import bound_contextvars, get_contextvars
 
+from adapters.event_broker.kafka.connection import Farewells, Kept
 from adapters.event_broker.memory import MemoryEventBroker
+from adapters.event_broker.rabbitmq.connection import Connection
+from adapters.event_broker.rabbitmq.line import Address, Line
+from adapters.http_client import HttpClient
+from adapters.identity.oidc.issuer import Issuer
 from adapters.ids import UuidV7Ids
 from adapters.persistence.memory import MemoryPersistence
 from adapters.persistence.sql.group_commit import GroupCommit
@@ -17,6 +22,7 @@ from entrypoints.backlog import Backlog
 from entrypoints.health import HealthCheck
 from entrypoints.web.operator_live import Live
 from ports.clock import Clock
+from ports.errors import Unavailable
 from ports.log_context import Handled, Handling, handled
 from ports.persistence import Ledger, Persistence
 from ports.shared_work import begin_shared
@@ -142,6 +148,47 @@ async def test_health_is_looked_at_for_nobody(clock: ManualClock, seen: Seen) ->
     health.ask("storage", cast("Callable[[], Awaitable[object]]", seen), otherwise="unavailable")
 
     await for_a_request(health.check())
+
+    assert nobody(seen)
+
+
+async def test_the_keys_of_an_issuer_are_fetched_for_nobody(clock: ManualClock, seen: Seen) -> None:
+    class AwayClient:
+        async def get(self, *_: object) -> None:
+            seen.look()
+            raise Unavailable("out of reach")
+
+    issuer = Issuer("https://issuer.example", http=cast("HttpClient", AwayClient()), clock=clock)
+
+    with pytest.raises(Unavailable):
+        await for_a_request(issuer.keys_for("key-1", "RS256"))
+
+    assert nobody(seen)
+
+
+async def test_rabbitmq_is_connected_to_for_nobody(seen: Seen) -> None:
+    class AwayAddress(Address):
+        async def connect(self, purpose: str) -> Connection:
+            seen.look()
+            raise Unavailable(f"out of reach for {purpose}")
+
+    address = AwayAddress("amqp://localhost", ca_file=None, certificate_file=None, key_file=None)
+    line = Line(address, "publishing")
+    line.open()
+
+    with pytest.raises(Unavailable):
+        await for_a_request(line.connection(seconds=10))
+
+    assert nobody(seen)
+
+
+async def test_a_client_of_kafka_that_is_kept_is_made_for_nobody(seen: Seen) -> None:
+    async def close(_: object) -> None: ...
+
+    kept: Kept[object] = Kept(seen, close, Farewells())
+    kept.open()
+
+    await for_a_request(kept.get(seconds=10))
 
     assert nobody(seen)
 

@@ -17,6 +17,7 @@ from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-un
 from adapters.event_broker.kafka.connections import close_connections, note_connections
 from adapters.event_broker.kafka.errors import kafka_errors
 from ports.errors import Unavailable
+from ports.shared_work import begin_shared
 
 SECURITY_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -192,7 +193,7 @@ class Kept(Generic[Client]):
         if closed is None or closed.done():
             raise Unavailable("the connection to Kafka is not started")
         if self._making is None:
-            self._making = asyncio.create_task(self._make())
+            self._making = begin_shared(self._make())
             self._making.add_done_callback(_look_at)
         making = self._making
         either: set[asyncio.Future[Any]] = {making, closed}

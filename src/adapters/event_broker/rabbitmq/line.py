@@ -14,6 +14,7 @@ from pika import SSLOptions, URLParameters  # type: ignore[import-untyped]
 from adapters.event_broker.rabbitmq.connection import Connection
 from adapters.event_broker.rabbitmq.errors import translated
 from ports.errors import Unavailable
+from ports.shared_work import begin_shared
 
 CONNECT_SECONDS = 10.0  # a slow link needs a second for each of several questions and answers
 HEARTBEAT_SECONDS = 10
@@ -110,7 +111,7 @@ class Line:
         if not self._is_open:
             raise Unavailable("the event broker is not started")
         if self._attempt is None or self._is_spent(self._attempt):
-            self._attempt = asyncio.create_task(self._connect())
+            self._attempt = begin_shared(self._connect())
             self._attempt.add_done_callback(lambda attempt: attempt.cancelled() or attempt.exception())
         attempt = self._attempt
         await asyncio.wait({attempt}, timeout=seconds)

@@ -13,6 +13,7 @@ from domain.model.times import to_rfc3339
 from ports.clock import Clock
 from ports.errors import PortError, Rejected, Unavailable
 from ports.identity import SignIn
+from ports.shared_work import begin_shared
 
 FRESH_LEAST: Final = 60.0  # whatever the issuer says; between these, its max-age holds
 FRESH_MOST: Final = 120.0  # so an issuer that goes away, and a key that is withdrawn, are noticed soon
@@ -107,7 +108,7 @@ class Issuer:
     async def _fetched(self) -> None:
         """Return when the fetch that is under way has ended, well or not; begin one when none is."""
         if self._flight is None:
-            self._flight = asyncio.create_task(self._fetch())
+            self._flight = begin_shared(self._fetch())
             self._flight.add_done_callback(self._landed)
         # Neither cancelled with one caller nor a reason for another to be: it has its own deadline.
         await asyncio.wait({self._flight})
