@@ -1,6 +1,7 @@
 """Publishing with confirmations: many messages on their way, one outcome for each."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,10 @@ from adapters.event_broker.rabbitmq.wire import EncodedProperties, check_body, m
 from ports.errors import PortError, Rejected, Unavailable
 from ports.event_broker import Outcome
 from ports.message import Message, partition_of
+from ports.shared_work import begin_shared
+from ports.told_once import ToldOnce
+
+log = logging.getLogger("crossdock.event_broker")
 
 PUBLISH_SECONDS = 10.0
 BLOCKED_GRACE_SECONDS = 1.0  # for what the server had read before it took no more
@@ -46,6 +51,7 @@ class Publisher:
         self._channels = _Channels(line, topology.exchange, CHANNELS_MOST)
         self._channels_of_doubts = _Channels(line_of_doubts, topology.exchange, DOUBTS_MOST)
         self._doubts: dict[str, _Doubt] = {}
+        self._faults = ToldOnce(log, "queues that may not answer are asked again")
 
     @property
     def unanswered(self) -> list[str]:
@@ -84,15 +90,19 @@ class Publisher:
                     yield letter
                     continue
                 if doubt.asking is None:
-                    doubt.asking = asyncio.create_task(self._ask(doubt, letter))
+                    doubt.asking = begin_shared(self._ask(doubt, letter))
                 batch.settle(index, doubt.outcome)
 
     async def _ask(self, doubt: "_Doubt", letter: "_Letter") -> None:
         """Send one message; any answer ends the doubt. When it was taken, it comes again with the next attempt."""
         try:
             is_answered = await self._channels_of_doubts.publish(_Batch(1), lambda _: iter([replace(letter, index=0)]))
+        except Exception as error:  # a fault of ours, which nobody waits for
+            self._faults.trouble("asking a queue that may not answer failed", why=error, level=logging.ERROR)
+            return
         finally:
             doubt.asking = None
+        self._faults.over()
         if is_answered:
             self._doubts.pop(doubt.routing_key, None)
         else:
