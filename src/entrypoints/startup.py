@@ -22,6 +22,7 @@ from entrypoints.settings import Settings
 from entrypoints.stage_checks import watch_stages
 from ports import crash_points
 from ports.deliveries import Delivery, Lane
+from ports.delivery_counts import Step
 from ports.errors import PortError
 
 log = logging.getLogger("crossdock")
@@ -99,7 +100,8 @@ async def pipeline(container: Container, role: Role = Role.UP) -> AsyncIterator[
         ours = [one for one in deliveries if one.lane is Lane.TASK and one.holder == process]
         if ours:
             for one, outcome in zip(ours, await task_queue.enqueue(ours), strict=True):
-                counts.given(one, outcome)
+                # What was not taken is handed over once nobody has claimed it, also after a refusal.
+                counts.count(Step.DELIVERED if outcome is None else Step.POSTPONED, one)
         lanes = {one.lane for one in deliveries if one.holder != process}
         wake(lanes)
         if elsewhere := lanes - loops.keys():

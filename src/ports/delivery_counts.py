@@ -6,7 +6,6 @@ from typing import Final
 from domain.model.events import EVENT_TYPES
 from domain.model.tasks import TASK_TYPES
 from ports.deliveries import Delivery, Lane
-from ports.errors import Rejected, Unavailable
 from ports.histogram import Histogram
 
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)  # seconds
@@ -72,13 +71,6 @@ class DeliveryCounts:
         """The same, of what has no row."""
         key = (step, lane, topic if topic in _TOPICS else OTHER, name if name in _NAMES else OTHER)
         self.steps[key] = self.steps.get(key, 0) + 1
-
-    def given(self, delivery: Delivery, outcome: Unavailable | Rejected | None) -> None:
-        """A broker or a queue was given it, with this outcome."""
-        if outcome is None:
-            self.count(Step.DELIVERED, delivery)
-        else:
-            self.count(Step.DEAD if isinstance(outcome, Rejected) else Step.POSTPONED, delivery)
 
     def handled(self, lane: Lane, topic: str, name: str, seconds: float) -> None:
         """Its effect is committed, so long after the commit that it follows from."""

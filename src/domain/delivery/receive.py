@@ -433,16 +433,18 @@ class Receive:
         )
         dead = dead or (why is not None and attempts >= self._attempts.most)
         if why is not None and dead:
-            say_dead(log, delivery.name, why, "received message %s is dead: %s", one.id, why, failure=failure)
             delivery = delivery.died(why, now, attempts=max(attempts, 1))
         elif why is not None:
-            log.warning("received message %s failed: %s", one.id, why)
             delay = self._attempts.delay_after(attempts)
             delivery = delivery.failed(why, now, attempts=attempts, due_at=now + timedelta(seconds=delay))
         writes = [Record(delivery), *self._taken_charge_of(one, state)]
         await self._persistence.commit(writes, traffic=Traffic.CONSUMER)
-        if why is not None:
-            self._counts.count(Step.DEAD if dead else Step.FAILED, delivery)
+        if why is not None and dead:  # not before it is: who is told looks at the desk
+            self._counts.count(Step.DEAD, delivery)
+            say_dead(log, delivery.name, why, "received message %s is dead: %s", one.id, why, failure=failure)
+        elif why is not None:
+            self._counts.count(Step.FAILED, delivery)
+            log.warning("received message %s failed: %s", one.id, why)
         await self._recording.tell([delivery])
         return LaneState(state.version + 1, occupied=True)
 

@@ -201,19 +201,19 @@ class EventRelay:
     ) -> None:
         now = self._clock.now()
         writes: list[Write] = []
+        dead: list[Delivery] = []
         for delivery, outcome in zip(batch, outcomes, strict=True):
-            self._counts.given(delivery, outcome)
-            if outcome is None and delivery.name in self._kept_types:
-                writes.append(MarkSent(delivery.id, identity, now))
-            elif outcome is None:
-                writes.append(Remove(delivery.id, None))
+            if outcome is None:  # the broker has it, however we get on
+                self._counts.count(Step.DELIVERED, delivery)
+                is_kept = delivery.name in self._kept_types
+                writes.append(MarkSent(delivery.id, identity, now) if is_kept else Remove(delivery.id, None))
             elif isinstance(outcome, Rejected):
-                why = reason(outcome)
-                with Handling(delivery.handled):
-                    say_dead(log, delivery.name, why, "event %s is dead: %s", delivery.id, why)
-                writes.append(Replace(delivery.died(why, now, attempts=delivery.attempts + 1), delivery.token))
+                dead.append(delivery.died(reason(outcome), now, attempts=delivery.attempts + 1))
+                writes.append(Replace(dead[-1], delivery.token))
                 if delivery.ordering_key is not None:
                     writes.append(Block(delivery.ordering_key))
+            else:
+                self._counts.count(Step.POSTPONED, delivery)
         if not writes:
             return
         if log.isEnabledFor(logging.DEBUG):
@@ -226,6 +226,12 @@ class EventRelay:
         except Conflict:
             # Somebody else acts for a partition of ours: the events are sent again, by whoever holds it now.
             self._shares.doubt()
+            return
+        for delivery in dead:  # not before they are: who is told looks at the desk
+            self._counts.count(Step.DEAD, delivery)
+            why = delivery.reason or ""
+            with Handling(delivery.handled):
+                say_dead(log, delivery.name, why, "event %s is dead: %s", delivery.id, why)
 
 
 class TaskRelay:
@@ -279,14 +285,14 @@ class TaskRelay:
         handed = await self._take(due, now)
         outcomes = await self._queue.enqueue(handed)
         reached(CrashPoint.TASK_AFTER_ENQUEUE)
-        for task, outcome in zip(handed, outcomes, strict=True):
-            self._counts.given(task, outcome)
         again = {task.id for task in due if task.is_handed_over}
         accepted = [task for task, outcome in zip(handed, outcomes, strict=True) if outcome is None]
         self._queued.handed([task for task in accepted if task.id not in again], again=bool(again))
         refused = [(task, outcome) for task, outcome in zip(handed, outcomes, strict=True) if outcome is not None]
         later = now + timedelta(seconds=self._pause([outcome for _, outcome in refused], handed=len(handed)))
-        await together(self._change(self._not_taken(task, outcome, now, later)) for task, outcome in refused)
+        for task in accepted:
+            self._counts.count(Step.DELIVERED, task)
+        await together(self._not_taken(task, outcome, now, later) for task, outcome in refused)
         return True
 
     def _pause(self, refusals: Sequence[Unavailable | Rejected], *, handed: int) -> float:
@@ -300,13 +306,16 @@ class TaskRelay:
         self._told.trouble("%d of %d tasks not taken and tried again: %s", len(away), handed, away[0], why=away[0])
         return self._outage.next_delay(None)
 
-    def _not_taken(self, task: Delivery, outcome: Unavailable | Rejected, now: datetime, later: datetime) -> Delivery:
+    async def _not_taken(self, task: Delivery, outcome: Unavailable | Rejected, now: datetime, later: datetime) -> None:
         if isinstance(outcome, Unavailable):
-            return task.ready_again(later)
+            self._counts.count(Step.POSTPONED, task)
+            await self._change(task.ready_again(later))
+            return
         why = reason(outcome)
-        with Handling(task.handled):
-            say_dead(log, task.name, why, "task %s %s is dead: %s", task.name, task.id, why)
-        return task.died(why, now, attempts=task.attempts + 1)
+        if await self._change(task.died(why, now, attempts=task.attempts + 1)):
+            self._counts.count(Step.DEAD, task)
+            with Handling(task.handled):
+                say_dead(log, task.name, why, "task %s %s is dead: %s", task.name, task.id, why)
 
     async def stop(self) -> None:
         """Let another relay hand over at once."""

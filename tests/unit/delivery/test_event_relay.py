@@ -311,6 +311,32 @@ async def test_what_is_rejected_alone_is_dead_with_its_story_and_blocks_its_subj
     assert blocked.state is State.BLOCKED
 
 
+async def test_a_death_that_could_not_be_written_down_is_not_told(
+    world: World, one: Relaying, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who is told looks at the desk, and has to find it there."""
+    (event,) = await record(world, "a")
+    one.broker.judge = rejecting(event)
+    one.store.before_commit = _fail_to_bury
+
+    with pytest.raises(Unavailable):
+        await one.relay.step()
+
+    assert not caplog.records
+    assert one.process.counted(Step.DEAD, event.name) == 0
+
+    one.store.before_commit = None
+    await one.relay.step()
+
+    assert [vars(line)["dead_letter"] for line in caplog.records] == [event.name]
+    assert one.process.counted(Step.DEAD, event.name) == 1
+
+
+async def _fail_to_bury(writes: Sequence[Write]) -> None:
+    if any(isinstance(write, Replace) for write in writes):
+        raise away("the store is away")
+
+
 async def test_what_is_recorded_behind_a_dead_one_waits_too(world: World, one: Relaying) -> None:
     (dead,) = await record(world, "a")
     one.broker.judge = rejecting(dead)

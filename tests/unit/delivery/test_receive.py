@@ -17,7 +17,7 @@ from ports.deliveries import Delivery, Lane, State
 from ports.delivery_counts import OTHER, Step
 from ports.errors import Conflict, Precondition, Rejected, Unavailable, Unknown
 from ports.message import BODY_MOST, Message, write_event
-from ports.persistence import AddUser, Advance, LaneState, Remember, TakeInHand, UnitOfWork
+from ports.persistence import AddUser, Advance, LaneState, Record, Remember, TakeInHand, UnitOfWork, Write
 from tests.builders import a_message, a_user, an_id, an_order
 from tests.unit.delivery.builders import (
     GROUP,
@@ -268,6 +268,30 @@ async def test_rejected_by_what_the_reaction_needs_is_dead_at_once(
     (dead,) = await world.desk()
     assert (dead.attempts, dead.reason) == (1, "never")
     assert len(await kept(world, State.BLOCKED)) == 1
+
+
+async def test_a_message_that_could_not_be_kept_is_not_told_to_be_dead(
+    process: Process, store: FlakyPersistence, reacting: Reacting, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who is told looks at the desk, and has to find it there."""
+    reacting.next_failures.extend([Rejected("no such mailbox")] * 2)
+
+    async def fail_to_keep(writes: Sequence[Write]) -> None:
+        if any(isinstance(write, Record) and write.delivery.lane is Lane.RECEIVED for write in writes):
+            store.before_commit = None
+            raise Unavailable("the store is away")
+
+    store.before_commit = fail_to_keep
+    message = a_created()
+
+    with pytest.raises(Unavailable):
+        await handle(process, message)
+
+    assert not caplog.records
+
+    await handle(process, message)
+
+    assert [vars(line)["dead_letter"] for line in caplog.records] == [OrderCreated.type]
 
 
 @pytest.mark.parametrize("error", [Rejected("the store never takes this"), ValueError("a bug in a driver")])

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ from domain.delivery.queue_watch import RESEND_SECONDS
 from ports.deliveries import Delivery, Lane, State
 from ports.delivery_counts import Step
 from ports.errors import Rejected, Unavailable, Unknown
-from ports.persistence import Record, Remove, Replace
+from ports.persistence import Record, Remove, Replace, Write
 from tests.builders import a_task
 from tests.unit.delivery.builders import MOST, FlakyPersistence, UnavailableQueue, World, away
 
@@ -219,6 +220,27 @@ async def test_what_the_queue_rejects_is_dead(world: World, caplog: pytest.LogCa
     assert (dead.id, dead.reason, dead.attempts) == (task.id, "too large", 1)
     (line,) = caplog.records
     assert (line.levelname, vars(line)["dead_letter"], vars(line)["dead_reason"]) == ("ERROR", task.name, "too large")
+
+
+async def test_the_death_of_a_task_that_could_not_be_written_down_is_not_told(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FlakyPersistence(world.store)
+    process = await world.process(store=store, queue=UnavailableQueue(Rejected("too large")), performs_here=False)
+    task = due_now(world)
+    await record(world, task)
+
+    async def fail_to_bury(writes: Sequence[Write]) -> None:
+        if any(isinstance(write, Replace) and write.delivery.state is State.DEAD for write in writes):
+            raise Unavailable("the store is away")
+
+    store.before_commit = fail_to_bury
+
+    with pytest.raises(Unavailable):
+        await process.task_relay.step()
+
+    assert not caplog.records
+    assert process.counted(Step.DEAD, task.name) == 0
 
 
 # --- claims that ran out ----------------------------------------------------------------------------------------------
