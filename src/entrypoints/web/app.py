@@ -27,8 +27,9 @@ from entrypoints.web.access_log import log_access
 from entrypoints.web.callers import Callers
 from entrypoints.web.dependencies import Container
 from entrypoints.web.edge_options import EdgeOptions
-from entrypoints.web.errors import install_error_handlers
+from entrypoints.web.errors import HANDLERS, install_error_handlers
 from entrypoints.web.idempotency import KeysInUse
+from entrypoints.web.lean_routing import LeanRouting
 from entrypoints.web.metrics import RequestMetrics
 from entrypoints.web.middleware import Edge
 from entrypoints.web.openapi import describe
@@ -117,6 +118,7 @@ def create_app(
         protection=protection(app.routes) if identity.wants_tokens else None,
     )
     # From the inside to the outside.
+    app.add_middleware(LeanRouting, routes=app.routes, handlers=HANDLERS)
     if edge.rate_limit is not None:
         callers = Callers(app.state.identity, edge.trusted_proxies)
         app.add_middleware(RateLimits, limit=edge.rate_limit, callers=callers)

@@ -6,10 +6,10 @@ say is for operators and goes to the log.
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from fastapi import FastAPI
@@ -266,11 +266,16 @@ def _methods_at(request: Request) -> list[str]:
     return sorted(methods | ({"HEAD", "OPTIONS"} if "GET" in methods else {"OPTIONS"}))
 
 
+HANDLERS: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
+    **dict.fromkeys(_TABLE, _by_table),
+    Problem: _problem,
+    InvalidValue: _invalid_value,
+    RequestValidationError: _invalid_parameters,
+    HTTPException: _http_exception,
+}
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Let every error leave ``app`` as a problem; what nobody foresaw is caught further out, at the edge."""
-    for kind in _TABLE:
-        app.exception_handler(kind)(_by_table)
-    app.exception_handler(Problem)(_problem)
-    app.exception_handler(InvalidValue)(_invalid_value)
-    app.exception_handler(RequestValidationError)(_invalid_parameters)
-    app.exception_handler(HTTPException)(_http_exception)
+    for kind, handler in HANDLERS.items():
+        app.exception_handler(kind)(handler)

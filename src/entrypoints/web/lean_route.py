@@ -1,20 +1,20 @@
 """Routes that call their endpoint without FastAPI's dependency solver where nothing is left for it to solve."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from fastapi import Request, Response
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from starlette.routing import request_response
-from starlette.types import ASGIApp
 
 from entrypoints.web.edge_options import PROBES
-from entrypoints.web.reading import only_json
+from entrypoints.web.reading import only_json, refuse_unless_json
 
-# Gives an endpoint one of its parameters.
-Source = Callable[[Request], Awaitable[Any]]
+# Give an endpoint one of its parameters: what the request has itself, and what is looked up.
+Given = Callable[[Request], Any]
+Asked = Callable[[Request], Awaitable[Any]]
 
 
 class LeanRoute(APIRoute):
@@ -26,40 +26,55 @@ class LeanRoute(APIRoute):
     does not take JSON is refused first.
     """
 
+    answer: Callable[[Request], Awaitable[Response]] | None  # None: FastAPI does it
+
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
         sources = _sources_of(endpoint, set(self.param_convertors))
-        self.is_lean = sources is not None and not self.dependencies
-        if sources is not None and self.is_lean:
-            self.app = _calling(endpoint, sources)
-        if path not in PROBES:
+        self.answer = None
+        if sources is not None and not self.dependencies:
+            self.answer = _calling(endpoint, *sources, negotiated=path not in PROBES)
+            self.app = request_response(self.answer)
+        elif path not in PROBES:
             self.app = only_json(self.app)
 
 
-def _calling(endpoint: Callable[..., Any], sources: dict[str, Source]) -> ASGIApp:
+def _calling(
+    endpoint: Callable[..., Any], given: dict[str, Given], asked: dict[str, Asked], *, negotiated: bool
+) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        response: Response = await endpoint(**{name: await source(request) for name, source in sources.items()})
+        if negotiated:
+            refuse_unless_json(request.scope)
+        arguments = {name: source(request) for name, source in given.items()}
+        for name, look_up in asked.items():
+            arguments[name] = await look_up(request)
+        response: Response = await endpoint(**arguments)
         return response
 
-    return request_response(answer)
+    return answer
 
 
-def _sources_of(endpoint: Callable[..., Any], in_path: set[str]) -> dict[str, Source] | None:
+def _sources_of(endpoint: Callable[..., Any], in_path: set[str]) -> tuple[dict[str, Given], dict[str, Asked]] | None:
     """Where each parameter comes from; None when one has to be solved, or the answer to be made, by FastAPI."""
     hints = get_type_hints(endpoint, include_extras=True)
     if hints.get("return") is not Response or not inspect.iscoroutinefunction(endpoint):
         return None
-    sources = {name: _source_of(name, hints[name], in_path) for name in inspect.signature(endpoint).parameters}
-    found = {name: source for name, source in sources.items() if source is not None}
-    return found if len(found) == len(sources) else None
+    given: dict[str, Given] = {}
+    asked: dict[str, Asked] = {}
+    for name in inspect.signature(endpoint).parameters:
+        kind, *marks = get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name],)
+        if kind is Request and not marks:
+            given[name] = _itself
+        elif name in in_path and kind is str:
+            given[name] = _from_path(name)
+        elif (look_up := _looking_up(marks)) is not None:
+            asked[name] = look_up
+        else:
+            return None
+    return given, asked
 
 
-def _source_of(name: str, hint: Any, in_path: set[str]) -> Source | None:
-    if hint is Request:
-        return _itself
-    kind, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    if name in in_path and kind is str:
-        return _from_path(name)
+def _looking_up(marks: Iterable[Any]) -> Asked | None:
     for mark in marks:
         if isinstance(mark, Depends) and mark.dependency is not None and _wants_only_the_request(mark.dependency):
             return mark.dependency
@@ -71,12 +86,9 @@ def _wants_only_the_request(dependency: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(dependency) and [parameter.annotation for parameter in parameters] == [Request]
 
 
-async def _itself(request: Request) -> Request:
+def _itself(request: Request) -> Request:
     return request
 
 
-def _from_path(name: str) -> Source:
-    async def source(request: Request) -> str:
-        return str(request.path_params[name])
-
-    return source
+def _from_path(name: str) -> Given:
+    return lambda request: str(request.path_params[name])

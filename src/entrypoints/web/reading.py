@@ -13,6 +13,7 @@ from entrypoints.web.errors import Complaint, Problem, invalid_request, pointer_
 _TAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _ZERO = re.compile(r"0(\.0{0,3})?")
 _FITS = {"*/*": 1, "application/*": 2, "application/json": 3}  # what takes in JSON, and how closely it names it
+_USUAL = frozenset({b"*/*", b"application/json"})
 
 
 def tagged(request: Request, body: bytes) -> Response:
@@ -40,18 +41,20 @@ def only_json(app: ASGIApp) -> ASGIApp:
     """``app``, which answers with JSON, for those who take it; others get a 406 before anything is done for them."""
 
     async def negotiated(scope: Scope, receive: Receive, send: Send) -> None:
-        for name, value in scope["headers"]:
-            if name == b"accept" and value not in {b"*/*", b"application/json"}:
-                _check(b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1"))
-                break
+        refuse_unless_json(scope)
         await app(scope, receive, send)
 
     return negotiated
 
 
-def _check(accept: str) -> None:
-    if not takes_json(accept):
-        raise Problem("not-acceptable", "The answer is application/json, which the Accept header leaves out.")
+def refuse_unless_json(scope: Scope) -> None:
+    """Raise a `Problem` for who sent this request and does not take JSON."""
+    for name, value in scope["headers"]:
+        if name == b"accept" and value not in _USUAL:
+            accept = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
+            if not takes_json(accept):
+                raise Problem("not-acceptable", "The answer is application/json, which the Accept header leaves out.")
+            return
 
 
 def takes_json(accept: str) -> bool:
