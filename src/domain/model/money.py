@@ -62,7 +62,7 @@ class Money:
         return 0 <= self.amount < _LIMIT
 
     def __str__(self) -> str:
-        return f"{self.amount:f}"
+        return str(self.amount)  # never with an exponent, since it has at most four decimals
 
 
 def total(amounts: Iterable[Money], currency: str) -> Money:

@@ -105,7 +105,7 @@ def create_app(
         operator_token = secrets.token_urlsafe(32)  # nobody's: the way in is a token of the scope
     app.state.operator_access = None if operator_token is None else OperatorAccess(operator_token)
     app.state.live = operator_live.live_of(container)
-    app.state.keys_in_use = KeysInUse()
+    app.state.keys_in_use = KeysInUse(container.clock())
     request_metrics = RequestMetrics(container.pace())
     container.metrics().sources.append(request_metrics.families)
     for router in _ROUTERS:

@@ -17,6 +17,7 @@ from entrypoints.web.dependencies import container_of
 from entrypoints.web.errors import Problem, retry_after
 from entrypoints.web.fields import to_json
 from entrypoints.web.security import Caller
+from ports.clock import Clock
 from ports.errors import Conflict, Precondition
 from ports.persistence import Answer
 
@@ -51,33 +52,41 @@ Keeping = Callable[[Made], Answer]
 class KeysInUse:
     """Which keys belong to requests that this process is at, and what these are answered in the end."""
 
-    def __init__(self) -> None:
-        self._running: dict[str, asyncio.Future[Answer | None]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self.now = clock.now
+        # A future only where somebody waits for it, which is nearly never.
+        self._running: dict[str, asyncio.Future[Answer | None] | None] = {}
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._running
+
+    def begin(self, id: str) -> None:
+        """From here on others who ask for the same wait."""
+        self._running[id] = None
+
+    def end(self, id: str, answer: Answer | None) -> None:
+        """Tell them what it is answered; None when it was refused."""
+        waited_for = self._running.pop(id)
+        if waited_for is not None:
+            waited_for.set_result(answer)
 
     async def wait(self, id: str) -> Answer | None:
         """Return when nobody is at it: with the answer of the last one, if that was no refusal.
 
         A `Problem` when it takes longer than a moment.
         """
-        until = asyncio.get_running_loop().time() + WAIT_SECONDS
-        while (running := self._running.get(id)) is not None:
-            await asyncio.wait({running}, timeout=until - asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        until = loop.time() + WAIT_SECONDS
+        while id in self._running:
+            running = self._running[id]
+            if running is None:
+                running = self._running[id] = loop.create_future()
+            await asyncio.wait({running}, timeout=until - loop.time())
             if not running.done():
                 raise _in_use("A request with this key is still running.")
             if (answer := running.result()) is not None:
                 return answer
         return None
-
-    async def run(self, id: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Do it, while others who ask for the same wait."""
-        running = self._running[id] = asyncio.get_running_loop().create_future()
-        answer = None
-        try:
-            answer = await work()
-        finally:
-            del self._running[id]
-            running.set_result(answer)
-        return answer
 
 
 def answer_created(body: object, location: str, background: BackgroundTasks | None = None) -> Response:
@@ -93,10 +102,10 @@ def key_of(request: Request) -> str | None:
     if len(found) > 1:
         raise _invalid("There is more than one of them.")
     text = found[0].decode("latin-1").strip(" \t")
-    if _QUOTED_KEY.fullmatch(text):
-        return _ESCAPED.sub(r"\1", text[1:-1])
     if _BARE_KEY.fullmatch(text):
         return text
+    if _QUOTED_KEY.fullmatch(text):
+        return _ESCAPED.sub(r"\1", text[1:-1])
     raise _invalid("It cannot be read as a key." if text.strip('"') else "It is empty.")
 
 
@@ -116,36 +125,44 @@ async def created_once(
     A key belongs to a caller and an ``operation``; ``asked`` is what counts as the same request, in its normal form.
     ``make`` commits what it makes together with the answer to it; ``told`` gives the body and the location of that.
     """
-    container = container_of(request)
     keys: KeysInUse = request.app.state.keys_in_use
     owner = [] if caller is None else [caller.issuer, caller.subject]
     id_, fingerprint = _digest([operation, *owner, key]), _digest(asked)
-    ours: list[Answer] = []
+    given = ours = None
 
     def answer(made: Made) -> Answer:
+        nonlocal ours
         body, location = told(made)
-        ours.append(Answer(id_, fingerprint, 201, location, to_json(body), container.clock().now()))
-        return ours[-1]
+        ours = Answer(id_, fingerprint, 201, location, to_json(body), keys.now())
+        return ours
 
-    async def work() -> Answer:
+    if id_ in keys:
+        given = await keys.wait(id_)
+    if given is None:
+        keys.begin(id_)
         try:
             await make(answer)
+            given = ours
         except Conflict as conflict:
-            if conflict.precondition is not Precondition.KEY_IS_NEW:
-                raise
-            stored = await container.persistence().answers.get(id_)
-            if stored is None:  # forgotten since
-                raise _in_use("What became of the request with this key is not known yet.") from conflict
-            return stored
-        return ours[-1]
-
-    given = await keys.wait(id_) or await keys.run(id_, work)
+            given = await _stored(request, id_, conflict)
+        finally:
+            keys.end(id_, given)
+    assert given is not None  # noqa: S101 - what was made was answered
     if given.fingerprint != fingerprint:
         raise Problem("idempotency-key-reused", "Another request of yours had this key, and asked for something else.")
     response = _response(given.status, given.location, given.body, background)
-    if not ours or given is not ours[-1]:
+    if given is not ours:
         response.headers[REPLAYED] = "true"
     return response
+
+
+async def _stored(request: Request, id: str, conflict: Conflict) -> Answer:
+    if conflict.precondition is not Precondition.KEY_IS_NEW:
+        raise conflict
+    stored = await container_of(request).persistence().answers.get(id)
+    if stored is None:  # forgotten since
+        raise _in_use("What became of the request with this key is not known yet.") from conflict
+    return stored
 
 
 def _response(status: int, location: str, body: bytes, background: BackgroundTasks | None) -> Response:

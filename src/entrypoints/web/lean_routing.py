@@ -17,7 +17,7 @@ class LeanRouting:
     """Answers what a `LeanRoute` serves, and leaves everything else to the framework.
 
     The framework tries its routes one after the other, and the layers before and behind that serve its own
-    dependencies and files: of a quick request they are a third. A request finds the same route here as there, and an
+    dependencies and files: of a quick request they are a fifth. A request finds the same route here as there, and an
     error the same handler.
     """
 

@@ -173,7 +173,7 @@ async def create_order(caller: OrdersWriter, request: Request, create: CreateOrd
         caller,
         key,
         operation="createOrder",
-        asked=(wanted.user_id, wanted.currency, [(line.sku, line.quantity, str(line.unit_price)) for line in lines]),
+        asked=(wanted.user_id, wanted.currency, [(line.sku, line.quantity, line.unit_price.amount) for line in lines]),
         make=lambda answer: create(wanted.user_id, wanted.currency, lines, caller, answer=answer),
         told=_placed,
     )
