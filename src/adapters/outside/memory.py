@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Final, Generic
 
 from adapters.outside.ask import A, Q
@@ -111,9 +112,7 @@ class Memory(Generic[Q, A]):
         return stored
 
     def _key(self, question: Q) -> str:
-        # A digest, since a question may be longer than a key and of any script, and is nobody's business.
-        text = self._codec.key(question)
-        return self._prefix + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return self._prefix + _digest(self._codec.key(question))
 
     def _entry(self, key: str, stored: bytes) -> Entry[A] | None:
         if stored == _UNKNOWN:
@@ -136,3 +135,9 @@ class Memory(Generic[Q, A]):
     def _aged(self, entry: Entry[A]) -> tuple[Entry[A], float] | None:
         age = self._clock.now().timestamp() - entry.asked_at
         return (entry, age) if -_AHEAD_MOST <= age < self._seconds else None
+
+
+@lru_cache(maxsize=_READ_MOST)
+def _digest(text: str) -> str:
+    # Since a question may be longer than a key and of any script, and is nobody's business.
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -35,6 +35,8 @@ class City:
         Not `str.casefold`: it takes letters for each other that are none (ſ and s, ﬂ and fl), so a provider that does
         not know such a spelling would answer for the usual one too.
         """
+        if self.name.isascii():
+            return self.name.lower()
         return "".join(low if (low := letter.lower()).upper() == letter else letter for letter in self.name)
 
 

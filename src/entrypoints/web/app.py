@@ -5,8 +5,11 @@ import secrets
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from entrypoints.asyncapi import describe_events
 from entrypoints.web import (
@@ -63,6 +66,15 @@ _ROUTERS = (
 )
 
 
+class _Application(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        """Only our layers, and within them those that serve routes: our edge answers for what nobody foresaw."""
+        app: ASGIApp = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=self.exception_handlers)
+        for layer, arguments, options in reversed(self.user_middleware):
+            app = layer(app, *arguments, **options)
+        return app
+
+
 def create_app(
     container: Container,
     *,
@@ -82,7 +94,7 @@ def create_app(
     ``app.state.draining``: readiness turns red and requests are served on. With ``tracing`` a span is written for
     each request that is told. ``edge`` bounds what callers may do.
     """
-    app = FastAPI(
+    app = _Application(
         title="Crossdock",
         version=version("crossdock"),
         description="Users, orders and the weather. Errors are problem documents (RFC 9457). What travels over the "

@@ -10,7 +10,7 @@ from uuid import uuid4
 from httptools import HttpParserInvalidMethodError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from entrypoints.web.bodies import BODY_SECONDS
+from entrypoints.web.bodies import BODY_SECONDS, WHOLE
 from entrypoints.web.errors import REQUEST_ID, Problem
 from entrypoints.web.middleware import completed
 from entrypoints.web.problem_types import PROBLEM_TYPES
@@ -82,6 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_head = True
         self._stop_waiting_for_body()
+        self.scope[WHOLE] = True  # type: ignore[literal-required]
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - told as a problem document
