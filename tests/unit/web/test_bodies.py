@@ -5,10 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 
-from entrypoints.web.bodies import BODY_MOST
+from entrypoints.web.bodies import BODY_MOST, WHOLE
 from tests.unit.web.talk import an_order_for, check_problem, pointers, problem
 
 JSON = {"Content-Type": "application/json"}
@@ -157,6 +159,27 @@ async def test_a_body_of_256_kib_is_read_and_one_byte_more_is_not(client: httpx.
     assert most.status_code == 201
     problem(more, 413, "content-too-large")
     assert more.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_the_same_bound_holds_for_a_body_that_came_with_its_head(app: FastAPI, user: Any, is_whole: bool) -> None:
+    """The server says so of it, and then nobody waits for the rest."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        if is_whole:
+            scope[WHOLE] = True
+        await app(scope, receive, send)
+
+    async def in_pieces(body: bytes) -> AsyncIterator[bytes]:  # so that no length is announced
+        yield body
+
+    body = json.dumps(an_order_for(user)).encode()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://test") as client:
+        most = await client.post("/orders/", content=in_pieces(body.ljust(BODY_MOST)), headers=JSON)
+        more = await client.post("/orders/", content=in_pieces(body.ljust(BODY_MOST + 1)), headers=JSON)
+
+    assert most.status_code == 201
+    problem(more, 413, "content-too-large")
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/livez", "/orders/"])
