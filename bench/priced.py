@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import cycle
+from types import SimpleNamespace
 from typing import Any, cast
 
 import uvloop
@@ -26,6 +27,7 @@ from entrypoints.roles import Role
 from entrypoints.server import make_server
 from entrypoints.settings import Settings
 from entrypoints.startup import pipeline, spare_the_collector, started
+from entrypoints.web import middleware
 from entrypoints.web.app import create_app
 from entrypoints.web.middleware import Edge
 from entrypoints.web.protocol import BoundedProtocol
@@ -88,13 +90,11 @@ class Connection:
         return answer
 
 
-async def _measure(container: Container, path: str, *, counted: bool) -> None:
+async def _measure(container: Container, path: str, *, observed: bool) -> None:
     app = create_app(container, operator_token=None, tracing=container.tracing(), edge=edge_options(container))
-    if not counted:
-        for middleware in app.user_middleware:
-            if cast("Any", middleware.cls) is Edge:
-                middleware.kwargs["observers"] = ()
-    # What carries events works by the clock as well: beside reads, of which nothing follows, it would only be a noise.
+    if not observed:
+        _observe_nothing(app)
+    # What carries events works by the clock as well: beside requests that are looked at alone it would only be a noise.
     carrying = pipeline(container, Role.UP) if path == "write" else nullcontext()
     async with started(container, Role.UP), carrying:
         connection = Connection(app)
@@ -119,6 +119,18 @@ async def _measure(container: Container, path: str, *, counted: bool) -> None:
             print(time.process_time() - began, flush=True)
 
 
+# In the place of a context variable; nothing of it runs in Python.
+_NO_VARIABLE = SimpleNamespace(get=list[Any]().clear, set=dict[Any, Any]().get, reset=dict[Any, Any]().get)
+
+
+def _observe_nothing(app: FastAPI) -> None:
+    """As if the edge had nothing of what is there to tell others: neither observers nor log lines, ids nor traces."""
+    for one in app.user_middleware:
+        if cast("Any", one.cls) is Edge:
+            one.kwargs.update(observers=(), log=None)
+    vars(middleware).update(is_wanted={}.get, CURRENT_REQUEST_ID=_NO_VARIABLE, CURRENT_TRACE=_NO_VARIABLE)
+
+
 async def _users(connection: Connection) -> list[str]:
     users = []
     for number in range(8):
@@ -136,11 +148,11 @@ def _id(answer: bytes) -> str:
 
 
 def main() -> None:
-    path, counted = sys.argv[1:]
+    path, edge = sys.argv[1:]
     settings = Settings.load(os.environ, None)
     configure_logging(settings.logging.format, settings.logging.level, secrets=settings.secrets)
     speak_as(Role.UP, settings)
-    uvloop.run(_measure(build(settings), path, counted=counted == "counted"))
+    uvloop.run(_measure(build(settings), path, observed=edge == "observed"))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ _MEMORY = {
     "CROSSDOCK_LOG_FORMAT": "json",
 }
 _QUIET = {"CROSSDOCK_LOG_LEVEL": "error"}
+_UNCOUNTED = {"CROSSDOCK_METRICS": "false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,18 @@ class Side:
     what: str
     path: str
     settings: Mapping[str, str]
-    counted: bool = True
+    observed: bool = True
     traced: float | None = None
 
 
 def sides() -> list[Side]:
-    """All of them; ``r`` and ``w`` are what the others are held against."""
+    """All of them; ``r``, ``w`` and ``p`` are what the others are held against."""
     limit = {"CROSSDOCK_RATE_LIMIT": "1000000/second"}
     told = {"CROSSDOCK_LOG_LEVEL": "info"}
     return [
         Side("r", "GET /orders/{id}, nothing told, no limits", "read", _QUIET),
-        Side("r-bare", "without counting requests", "read", _QUIET, counted=False),
+        Side("r-none", "nothing counted either", "read", {**_QUIET, **_UNCOUNTED}),
+        Side("r-bare", "without what counts, logs and traces", "read", {**_QUIET, **_UNCOUNTED}, observed=False),
         Side("r-limits", "callers counted in memory", "read", {**_QUIET, **limit}),
         Side("r-log", "a line of JSON each", "read", told),
         Side("r-console", "a line for people each", "read", {**told, "CROSSDOCK_LOG_FORMAT": "console"}),
@@ -53,11 +55,15 @@ def sides() -> list[Side]:
         Side("r-tenth", "one in ten traced", "read", _QUIET, traced=0.1),
         Side("r-all", "each traced", "read", _QUIET, traced=1.0),
         Side("w", "POST /orders/ and all that follows, nothing told", "write", _QUIET),
-        Side("w-bare", "without counting requests", "write", _QUIET, counted=False),
+        Side("w-none", "nothing counted either", "write", {**_QUIET, **_UNCOUNTED}),
+        Side("w-bare", "without what counts, logs and traces", "write", {**_QUIET, **_UNCOUNTED}, observed=False),
         Side("w-log", "a line of JSON each", "write", told),
         Side("w-off", "a tracer that samples nothing", "write", _QUIET, traced=0.0),
         Side("w-tenth", "one in ten traced", "write", _QUIET, traced=0.1),
         Side("w-all", "each traced", "write", _QUIET, traced=1.0),
+        Side("p", "POST /orders/ alone, nothing told", "post", _QUIET),
+        Side("p-none", "nothing counted either", "post", {**_QUIET, **_UNCOUNTED}),
+        Side("p-bare", "without what counts, logs and traces", "post", {**_QUIET, **_UNCOUNTED}, observed=False),
     ]
 
 
@@ -87,7 +93,7 @@ def running(side: Side, folder: Path, collector: int) -> Iterator[Running]:
             "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
             "OTEL_TRACES_SAMPLER_ARG": str(side.traced),
         }
-    command = module("bench.priced", side.path, "counted" if side.counted else "bare")
+    command = module("bench.priced", side.path, "observed" if side.observed else "bare")
     with (folder / f"{side.key}.log").open("wb") as log:
         process = subprocess.Popen(
             command, env=environ, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
@@ -104,7 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.prices", description=__doc__)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--requests", type=int, default=200, help="of each turn")
-    parser.add_argument("--only", nargs="+", metavar="SIDE", help="r or w, and what to hold against it")
+    parser.add_argument("--only", nargs="+", metavar="SIDE", help="r, w or p, and what to hold against it")
     wanted = parser.parse_args()
     chosen = [side for side in sides() if not wanted.only or side.key in wanted.only]
     taken: dict[str, list[float]] = {side.key: [] for side in chosen}

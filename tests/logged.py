@@ -1,4 +1,4 @@
-"""Logging as it was before."""
+"""Logging as it was before, and lines that are written for a request."""
 
 import logging
 import sys
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
+
+from ports.log_context import CURRENT_REQUEST_ID
 
 
 @contextmanager
@@ -23,6 +25,16 @@ def logging_restored() -> Iterator[None]:
             for logger in vars(module).values():
                 if isinstance(logger, _LOGGER):
                     vars(logger).pop("bind", None)
+
+
+@contextmanager
+def for_request(id: str) -> Iterator[None]:
+    """What is logged inside is logged for the request with this id."""
+    before = CURRENT_REQUEST_ID.set(id)
+    try:
+        yield
+    finally:
+        CURRENT_REQUEST_ID.reset(before)
 
 
 _OURS = ("adapters", "domain", "entrypoints", "ports")

@@ -14,4 +14,5 @@ def edge_options(container: Container) -> EdgeOptions:
         trusted_proxies=tuple(ip_network(each) for each in server.trusted_proxies),
         in_flight_most=server.max_in_flight,
         cors_origins=server.cors_origins,
+        metrics=container.settings().telemetry.metrics,
     )

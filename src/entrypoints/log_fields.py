@@ -66,7 +66,10 @@ os.register_at_fork(after_in_child=_of_this_process)
 
 
 def about_what(_: object, __: str, event: EventDict) -> EventDict:
-    """Add which message or task is being handled, if one is, and where in a trace the work belongs."""
+    """Add which request, message or task the work is for, if there is one, and where in a trace it belongs."""
+    request_id = log_context.CURRENT_REQUEST_ID.get()
+    if request_id is not None:
+        event.setdefault("request_id", request_id)
     place = trace_context.current()
     if place is not None:
         event["trace_id"], event["span_id"] = place.trace_id, place.span_id

@@ -1,8 +1,8 @@
 """How the service speaks about itself: one line an event, for people on a terminal, as JSON for machines.
 
 Events of our own (`structlog.get_logger("crossdock.…")`) are rendered and written at once; records of libraries come
-through the standard library's root logger and the same chain, so that all lines look alike. What is bound with
-`structlog.contextvars`, such as the id of a request, stands on each line.
+through the standard library's root logger and the same chain, so that all lines look alike. What the work is for, such
+as a request with its id, stands on each line (`ports.log_context`).
 """
 
 import json
@@ -51,7 +51,6 @@ def configure_logging(
     as_json = not out.isatty() if format == "auto" else format in {"json", "datadog"}
     colours = out.isatty() and not os.environ.get("NO_COLOR")
     context: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         about_what,
         structlog.processors.add_log_level,
         structlog.stdlib.add_logger_name,

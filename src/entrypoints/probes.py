@@ -35,7 +35,7 @@ async def answering_probes(
     from entrypoints.server import make_server  # noqa: PLC0415
     from entrypoints.web.probes import create_probe_app  # noqa: PLC0415
 
-    app = create_probe_app(container)
+    app = create_probe_app(container, metrics=container.settings().telemetry.metrics)
     server = make_server(app, grace=LAST_WORD_SECONDS)
 
     async def drain() -> None:

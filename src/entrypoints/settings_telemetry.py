@@ -70,8 +70,16 @@ _SAMPLERS = Literal[
 
 
 class TelemetrySettings(Part):
-    """OpenTelemetry: what is told to a collector, by the names that OpenTelemetry has for it."""
+    """What is counted, and OpenTelemetry: what is told to a collector, by the names that OpenTelemetry has for it."""
 
+    metrics: Annotated[
+        bool,
+        Variable(
+            "CROSSDOCK_METRICS",
+            "whether requests are counted, /metrics answers, and a collector is told metrics",
+            "true, false",
+        ),
+    ] = True
     disabled: Annotated[bool, Variable("OTEL_SDK_DISABLED", "true tells no collector anything", "true, false")] = False
     service_name: Annotated[
         str | None,
@@ -166,7 +174,7 @@ class TelemetrySettings(Part):
     @property
     def tells_metrics(self) -> bool:
         """Whether metrics are exported."""
-        return self._tells(self.metrics_exporter, self.metrics_endpoint)
+        return self.metrics and self._tells(self.metrics_exporter, self.metrics_endpoint)
 
     def _tells(self, exporter: str | None, own: SecretStr | None) -> bool:
         is_set = self.endpoint is not None or own is not None

@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar, Token
 from types import TracebackType
+from typing import Final
 
 from domain.model.value import value
 from ports.trace_context import TraceContext, following
@@ -17,6 +18,9 @@ class Handled:
     trace: TraceContext | None = None
 
 
+CURRENT_REQUEST_ID: Final[ContextVar[str | None]] = ContextVar(
+    "request_id", default=None
+)  # of the request that is answered
 _handled: ContextVar[Handled | None] = ContextVar("handled", default=None)
 
 

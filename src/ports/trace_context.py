@@ -64,17 +64,18 @@ def trace_of(attributes: Mapping[str, str]) -> TraceContext | None:
     return trace_from(attributes.get(PARENT), attributes.get(STATE))
 
 
-_current: ContextVar[TraceContext | None] = ContextVar("trace_context", default=None)
+# To be set and reset by itself where `following` costs too much: each request sets it.
+CURRENT_TRACE: Final[ContextVar[TraceContext | None]] = ContextVar("trace_context", default=None)
 
 
 def current() -> TraceContext | None:
     """Where the work that is going on belongs, or None when that is not known."""
-    return _current.get()
+    return CURRENT_TRACE.get()
 
 
 def carried() -> dict[str, str]:
     """What is recorded now has to carry this."""
-    context = _current.get()
+    context = CURRENT_TRACE.get()
     return {} if context is None else context.attributes
 
 
@@ -87,7 +88,7 @@ class following:  # noqa: N801 - it is used as a verb
         self._context = context
 
     def __enter__(self) -> None:
-        self._token: Token[TraceContext | None] = _current.set(self._context)
+        self._token: Token[TraceContext | None] = CURRENT_TRACE.set(self._context)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        _current.reset(self._token)
+        CURRENT_TRACE.reset(self._token)

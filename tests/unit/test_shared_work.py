@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import pytest
-from structlog.contextvars import bound_contextvars, get_contextvars
 
 from adapters.event_broker.kafka.connection import Farewells, Kept
 from adapters.event_broker.memory import MemoryEventBroker
@@ -23,11 +22,12 @@ from entrypoints.health import HealthCheck
 from entrypoints.web.operator_live import Live
 from ports.clock import Clock
 from ports.errors import Unavailable
-from ports.log_context import Handled, Handling, handled
+from ports.log_context import CURRENT_REQUEST_ID, Handled, Handling, handled
 from ports.persistence import Ledger, Persistence
 from ports.shared_work import begin_shared
 from ports.trace_context import TraceContext, current
 from tests.clock import ManualClock
+from tests.logged import for_request
 
 MESSAGE = Handled("m-1", trace=TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
 
@@ -39,7 +39,7 @@ class Seen:
         self.by: list[tuple[Any, ...]] = []
 
     def look(self) -> None:
-        self.by.append((handled(), current(), get_contextvars()))
+        self.by.append((handled(), current(), CURRENT_REQUEST_ID.get()))
 
     async def __call__(self, *_: Any, **__: Any) -> Any:
         self.look()
@@ -84,13 +84,13 @@ def seen() -> Seen:
 
 async def for_a_request(work: Awaitable[Any]) -> None:
     """Await it, as one who handles a message of a traced request does."""
-    with bound_contextvars(request_id="r-1"), Handling(MESSAGE):
+    with for_request("r-1"), Handling(MESSAGE):
         await work
 
 
 def nobody(seen: Seen) -> bool:
     """Whether it was asked, and for nobody whenever it was."""
-    return seen.by != [] and all(by == (None, None, {}) for by in seen.by)
+    return seen.by != [] and all(by == (None, None, None) for by in seen.by)
 
 
 async def test_shared_work_begins_at_once_and_gives_its_result() -> None:

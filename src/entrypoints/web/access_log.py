@@ -1,11 +1,8 @@
 """One log line for each request."""
 
-import logging
-
 import structlog
 from starlette.types import Scope
 
-from entrypoints.log_level import is_wanted
 from entrypoints.web.errors import PROBLEM, path_of
 
 PATH_MOST = 200
@@ -34,7 +31,7 @@ def is_usual(method: str) -> bool:
 def log_access(scope: Scope, status: int, seconds: float) -> None:
     """Write down what was asked and what it came to; never the query, which may hold a secret."""
     route = route_of(scope)
-    if route in _SILENT or not is_wanted(logging.INFO):
+    if route in _SILENT:
         return
     problem = scope.get(PROBLEM)
     told = {} if problem is None else {"problem": problem}

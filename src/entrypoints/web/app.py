@@ -33,7 +33,6 @@ from entrypoints.web.edge_options import EdgeOptions
 from entrypoints.web.errors import HANDLERS, install_error_handlers
 from entrypoints.web.idempotency import KeysInUse
 from entrypoints.web.lean_routing import LeanRouting
-from entrypoints.web.metrics import RequestMetrics
 from entrypoints.web.middleware import Edge
 from entrypoints.web.openapi import describe
 from entrypoints.web.openapi_headers import HEADERS
@@ -118,11 +117,10 @@ def create_app(
     app.state.operator_access = None if operator_token is None else OperatorAccess(operator_token)
     app.state.live = operator_live.live_of(container)
     app.state.keys_in_use = KeysInUse(container.clock())
-    request_metrics = RequestMetrics(container.pace())
-    container.metrics().sources.append(request_metrics.families)
     for router in _ROUTERS:
-        # Not include_router: it looks every request up twice, which is most of what a route costs.
-        app.router.routes.extend(router.routes)
+        if edge.metrics or router is not metrics.router:
+            # Not include_router: it looks every request up twice, which is most of what a route costs.
+            app.router.routes.extend(router.routes)
     install_error_handlers(app)
     describe(
         app,
@@ -147,7 +145,8 @@ def create_app(
     app.add_middleware(
         Edge,
         pace=container.pace(),
-        observers=(request_metrics, log_access),
+        observers=[metrics.counted_by(container, container.pace())] if edge.metrics else [],
+        log=log_access,
         in_flight_most=edge.in_flight_most,
         tracing=tracing,
     )

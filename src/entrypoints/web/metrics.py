@@ -10,7 +10,7 @@ from domain.delivery.pace import Pace
 from entrypoints.metrics.exposition import CONTENT_TYPE, exposition
 from entrypoints.metrics.family import Family, Kind
 from entrypoints.web.access_log import method_of, route_of
-from entrypoints.web.dependencies import MetricsOf
+from entrypoints.web.dependencies import Container, MetricsOf
 from entrypoints.web.openapi import problems
 from ports.histogram import Histogram
 
@@ -58,6 +58,13 @@ class RequestMetrics:
         )
         in_flight = Family("crossdock_http_requests_in_flight", Kind.GAUGE, "Requests that are worked on now.")
         return [requests, durations.add_all(self._durations.items()), in_flight.add(value=self._pace.in_flight)]
+
+
+def counted_by(container: Container, pace: Pace) -> RequestMetrics:
+    """Who counts the requests of an application, and tells them with all other metrics."""
+    requests = RequestMetrics(pace)
+    container.metrics().sources.append(requests.families)
+    return requests
 
 
 @router.get("/metrics", operation_id="getMetrics", response_class=Response, responses={**_PROMETHEUS, **problems()})

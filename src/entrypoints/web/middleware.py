@@ -1,5 +1,6 @@
 """The edge: what every request and every answer passes."""
 
+import logging
 import os
 import re
 import time
@@ -7,15 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from domain.delivery.pace import Pace
+from entrypoints.log_level import is_wanted
 from entrypoints.web.access_log import method_of, route_of
 from entrypoints.web.bodies import BODY_MOST, content_too_large
 from entrypoints.web.edge_options import IN_FLIGHT_MOST, PROBES
 from entrypoints.web.errors import REQUEST_ID, Problem, retry_after
 from entrypoints.web.tracing import Tracing, end_span, name_of
-from ports.trace_context import TraceContext, following, trace_from
+from ports.log_context import CURRENT_REQUEST_ID
+from ports.trace_context import CURRENT_TRACE, TraceContext, trace_from
 
 Observer = Callable[[Scope, int, float], None]  # told of each request: its scope, the status, the seconds it took
 
@@ -48,8 +50,8 @@ class Edge:
 
     Plain ASGI and one layer, since each layer costs every request. It is the outermost of ours, so that a 500 carries
     the request id and the headers like any other answer. A request belongs to the trace that its caller names, or with
-    ``tracing`` below its own span there. What stands further in may leave headers of the answer in the scope, as
-    `MORE_HEADERS`, and need not look at what is sent.
+    ``tracing`` below its own span there. ``log`` is one more observer, while lines of level info are wanted. What
+    stands further in may leave headers of the answer in the scope, as `MORE_HEADERS`; it need not look at what is sent.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Edge:
         *,
         pace: Pace,
         observers: Sequence[Observer] = (),
+        log: Observer | None = None,
         in_flight_most: int = IN_FLIGHT_MOST,
         tracing: Tracing | None = None,
     ) -> None:
@@ -65,13 +68,17 @@ class Edge:
         self._in_flight_most = in_flight_most
         self._pace = pace
         self._observers = observers
+        self._with_log = observers if log is None else (*observers, log)
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = ended = time.perf_counter()
+        # What is told to nobody shall cost next to nothing: then the clock is not looked at either.
+        observers = self._with_log if is_wanted(logging.INFO) else self._observers
+        clock = time.perf_counter if observers or self._tracing is not None else float
+        started = ended = clock()
         status = 0
         request_id, refused, trace = _look(scope)
         span = error = None
@@ -85,42 +92,47 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = completed(message.get("headers", ()), request_id, inner.get(MORE_HEADERS, ()))
-                ended = time.perf_counter()
+                ended = clock()
             elif STREAM not in inner:
                 if is_head and message["type"] == "http.response.body":
                     message["body"] = b""
-                ended = time.perf_counter()
+                ended = clock()
             await send(message)
 
         # HEAD is GET without the body, wherever there is a GET (RFC 9110 §9.3.2). The server keeps its own scope.
         inner = {**scope, "method": "GET", HEAD_ONLY: True} if is_head else scope
-        with following(trace):
-            tokens = bind_contextvars(request_id=scope[REQUEST_ID])
-            self._pace.in_flight += 1
-            try:
-                if self._pace.in_flight > self._in_flight_most and scope["path"] not in PROBES:
-                    await _overloaded().response(scope)(scope, receive, edge_send)
-                elif refused is not None:
-                    await refused.response(scope)(scope, receive, edge_send)
-                else:
-                    await self._app(inner, receive, edge_send)
-            except Exception as unforeseen:
-                error = unforeseen
-                if status:
-                    raise  # the answer is under way: all that is left is to break it off
-                _log.exception("request failed", method=method_of(scope), path=route_of(inner) or "")
-                problem = Problem("internal-error", "The service met an error that nobody foresaw. It has been logged.")
-                await problem.response(scope)(scope, receive, edge_send)
-            finally:
-                self._pace.in_flight -= 1
-                inner["method"] = scope["method"]
-                if ended == started:
-                    ended = time.perf_counter()
-                for observe in self._observers:
-                    observe(inner, status or CLIENT_GONE, ended - started)
-                if span is not None:
-                    end_span(span, inner, status, error, ended)
-                reset_contextvars(**tokens)
+        # No context managers, and nothing for a trace that is not there: this is done for each request, told or not.
+        moved = None if trace is CURRENT_TRACE.get() else CURRENT_TRACE.set(trace)
+        asked = CURRENT_REQUEST_ID.set(scope[REQUEST_ID])
+        self._pace.in_flight += 1
+        try:
+            if self._pace.in_flight > self._in_flight_most and scope["path"] not in PROBES:
+                await _overloaded().response(scope)(scope, receive, edge_send)
+            elif refused is not None:
+                await refused.response(scope)(scope, receive, edge_send)
+            else:
+                await self._app(inner, receive, edge_send)
+        except Exception as unforeseen:
+            error = unforeseen
+            if status:
+                raise  # the answer is under way: all that is left is to break it off
+            await _unforeseen(method_of(scope), route_of(inner) or "").response(scope)(scope, receive, edge_send)
+        finally:
+            self._pace.in_flight -= 1
+            inner["method"] = scope["method"]
+            ended = clock() if ended == started else ended
+            for observe in observers:
+                observe(inner, status or CLIENT_GONE, ended - started)
+            if span is not None:
+                end_span(span, inner, status, error, ended)
+            if moved is not None:
+                CURRENT_TRACE.reset(moved)
+            CURRENT_REQUEST_ID.reset(asked)
+
+
+def _unforeseen(method: str, path: str) -> Problem:
+    _log.exception("request failed", method=method, path=path)
+    return Problem("internal-error", "The service met an error that nobody foresaw. It has been logged.")
 
 
 def _overloaded() -> Problem:

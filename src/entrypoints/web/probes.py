@@ -5,17 +5,17 @@ import logging
 from fastapi import FastAPI
 
 from domain.delivery.pace import Pace
-from entrypoints.web import health, metrics
+from entrypoints.web import health
+from entrypoints.web import metrics as metrics_page
 from entrypoints.web.dependencies import Container
 from entrypoints.web.errors import install_error_handlers
-from entrypoints.web.metrics import RequestMetrics
 from entrypoints.web.middleware import Edge
 from entrypoints.web.tracing import NOT_BY_THE_FRAMEWORK
 from ports.told_once import ToldOnce
 
 
-def create_probe_app(container: Container) -> FastAPI:
-    """Probes and metrics over ``container``, as the web application answers them, and nothing else.
+def create_probe_app(container: Container, *, metrics: bool = True) -> FastAPI:
+    """Probes and ``metrics`` over ``container``, as the web application answers them, and nothing else.
 
     To drain, set ``app.state.draining``.
     """
@@ -29,11 +29,9 @@ def create_probe_app(container: Container) -> FastAPI:
     app.state.container = container
     app.state.draining = False
     app.state.told = ToldOnce(logging.getLogger("crossdock.web"), forgets=True)
-    for router in (health.router, metrics.router):
+    for router in (health.router, *((metrics_page.router,) if metrics else ())):
         app.router.routes.extend(router.routes)
     install_error_handlers(app)
     pace = Pace(container.clock())  # its own: what the role works on is not pressed by probes
-    request_metrics = RequestMetrics(pace)
-    container.metrics().sources.append(request_metrics.families)
-    app.add_middleware(Edge, pace=pace, observers=[request_metrics])
+    app.add_middleware(Edge, pace=pace, observers=[metrics_page.counted_by(container, pace)] if metrics else [])
     return app

@@ -17,6 +17,7 @@ from entrypoints.redaction import redact_text
 from entrypoints.settings import Settings
 from ports.log_context import Handled, Handling
 from ports.trace_context import following, trace_from
+from tests.logged import for_request
 
 CANARY = "canary-7f3a9c"
 
@@ -76,7 +77,7 @@ def test_what_libraries_log_looks_alike() -> None:
 
 @pytest.mark.parametrize("logger", [structlog.get_logger("crossdock.test"), logging.getLogger("uvicorn")])
 def test_the_request_id_stands_on_each_line_that_is_written_for_it(logger: Any) -> None:
-    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+    with for_request("r-1"):
         found = document(lambda: logger.info("something"))
 
     assert found["http.request.id"] == "r-1"

@@ -19,6 +19,8 @@ from entrypoints.settings import Settings, SettingsError
 from ports.errors import Rejected, Unavailable
 from ports.log_context import Handled, Handling
 from ports.told_once import ToldOnce
+from ports.trace_context import following, trace_from
+from tests.logged import for_request
 
 CANARY = "canary-7f3a9c"
 DSN = f"https://{CANARY}@sentry.example/7"
@@ -82,7 +84,7 @@ def fail(logger: Any, text: str = "failed", message: str = "too much", **named: 
 def test_an_error_that_nobody_foresaw_is_reported_with_where_and_what_for(
     reports: list[dict[str, Any]], logger: Any
 ) -> None:
-    with structlog.contextvars.bound_contextvars(request_id="r-1", trace_id="0af7651916cd43dd8448eb211c80319c"):
+    with for_request("r-1"), following(trace_from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")):
         fail(logger, "request failed")
 
     (report,) = reports
@@ -164,8 +166,8 @@ def test_many_mistakes_are_reported_up_to_a_bound(reports: list[dict[str, Any]])
 def test_no_secret_no_address_and_no_variable_is_in_a_report(reports: list[dict[str, Any]]) -> None:
     password = CANARY  # noqa: F841 - a variable of a frame that is reported
     text = f"amqp://app:{CANARY}@mq.example/ said pass-7f3a9c to ann@example.com, token={CANARY}"
-    with structlog.contextvars.bound_contextvars(request_id="r-1", token=CANARY):
-        fail(structlog.get_logger("crossdock.web"), text, text, password=CANARY, body=CANARY)
+    with for_request("r-1"):
+        fail(structlog.get_logger("crossdock.web"), text, text, password=CANARY, body=CANARY, token=CANARY)
 
     (report,) = reports
     told = json.dumps(report["exception"]["values"][0]["value"]) + json.dumps(report["logentry"]) + str(report["tags"])

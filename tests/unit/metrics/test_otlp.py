@@ -144,8 +144,9 @@ async def test_a_collector_that_is_away_costs_a_line_in_the_log(caplog: pytest.L
         ({"OTEL_METRICS_EXPORTER": "otlp"}, True),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_METRICS_EXPORTER": "none"}, False),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "CROSSDOCK_METRICS": "false"}, False),
     ],
-    ids=["nothing", "endpoint", "metrics endpoint", "traces endpoint", "exporter", "no exporter", "disabled"],
+    ids=["nothing", "endpoint", "metrics endpoint", "traces endpoint", "exporter", "no exporter", "disabled", "off"],
 )
 def test_metrics_are_told_when_somebody_says_so(environ: dict[str, str], tells: bool) -> None:
     assert Settings.load(environ, None).telemetry.tells_metrics is tells

@@ -1,15 +1,18 @@
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
-from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
 from domain.delivery.pace import Pace
+from entrypoints.log_level import set_level
+from entrypoints.web import middleware
 from entrypoints.web.middleware import Edge
+from ports.log_context import CURRENT_REQUEST_ID
 from tests.clock import ManualClock
 from tests.unit.web.talk import an_order_for
 
@@ -38,10 +41,10 @@ async def test_every_request_without_an_id_gets_its_own(client: httpx.AsyncClien
 
 
 async def test_what_is_logged_during_a_request_carries_its_id_and_nothing_after_it_does() -> None:
-    seen: list[dict[str, Any]] = []
+    seen: list[str | None] = []
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        seen.append(get_contextvars())
+        seen.append(CURRENT_REQUEST_ID.get())
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
@@ -50,8 +53,8 @@ async def test_what_is_logged_during_a_request_carries_its_id_and_nothing_after_
     ) as client:
         await client.get("/", headers={"X-Request-ID": "mine"})
 
-    assert seen == [{"request_id": "mine"}]
-    assert get_contextvars() == {}
+    assert seen == ["mine"]
+    assert CURRENT_REQUEST_ID.get() is None
 
 
 @pytest.mark.parametrize("path", ["/livez", "/nothing", "/orders/", "/docs", "/operator/", "/problems/not-found"])
@@ -132,6 +135,36 @@ async def test_an_answer_that_breaks_off_is_not_finished_with_a_problem() -> Non
 
     assert [message["type"] for message in sent] == ["http.response.start"]
     assert told == [200]
+
+
+@pytest.mark.usefixtures("logging_as_it_was")
+async def test_what_is_told_to_nobody_is_not_timed_and_what_is_logged_follows_the_level(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Telemetry that is off costs a request nothing; the level can be changed while the process works."""
+    looks: list[float] = []
+    logged: list[int] = []
+
+    def perf_counter() -> float:
+        looks.append(float(len(looks)))
+        return looks[-1]
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    edge = Edge(app, pace=Pace(ManualClock()), log=lambda _scope, status, _seconds: logged.append(status))
+    monkeypatch.setattr(middleware, "time", SimpleNamespace(perf_counter=perf_counter))
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://crossdock.test") as client:
+        set_level("error")
+        await client.get("/")
+        silent = len(looks), len(logged)
+        set_level("info")
+        await client.get("/")
+
+    assert silent == (0, 0)
+    assert (len(looks) > 0, logged) == (True, [204])
 
 
 async def test_what_is_no_request_passes_through() -> None:

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from domain.delivery.pace import Pace
 from entrypoints.health import Health
 from entrypoints.metrics.exposition import exposition
+from entrypoints.testing import crossdock
 from entrypoints.web.metrics import BOUNDS, RequestMetrics
 from entrypoints.web.probes import create_probe_app
 from ports.deliveries import State
@@ -117,6 +118,26 @@ async def test_a_role_without_http_of_its_own_answers_probes_and_nothing_else(pa
 
     assert statuses == [200, 200, 200, 404, 404, 404, 404]
     assert "draining" in problem(draining, 503, "not-ready")["detail"]
+
+
+async def test_a_role_told_to_count_nothing_answers_its_probes_alone(parts: Parts) -> None:
+    """Whoever asks for metrics learns that there are none, and nobody gathers them."""
+    async with client_of(create_probe_app(parts, metrics=False)) as client:
+        statuses = [(await client.get(path)).status_code for path in ("/livez", "/readyz", "/metrics")]
+
+    assert statuses == [200, 200, 404]
+
+
+async def test_a_service_told_to_count_nothing_has_no_metrics_and_answers_as_ever() -> None:
+    """Nothing of it is left: no page, no word of it in the API's document, no source that was counted into."""
+    async with crossdock(CROSSDOCK_METRICS="false") as dock:
+        statuses = [(await dock.client.get(path)).status_code for path in ("/livez", "/weather/Oslo", "/metrics")]
+        document = (await dock.client.get("/openapi.json")).json()
+        families = await dock.container.metrics().families()
+
+    assert statuses == [200, 200, 404]
+    assert "/metrics" not in document["paths"]
+    assert not [family.name for family in families if family.name.startswith("crossdock_http_")]
 
 
 async def test_a_probe_that_meets_what_is_away_is_refused_with_a_problem(
