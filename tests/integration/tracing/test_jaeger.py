@@ -4,18 +4,21 @@ Both are built with Go, which takes minutes: `pytest -m jaeger`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from tests.contracts.tracing import TracingContract
 from tests.integration.mailer.smtp_server import SmtpServer
-from tests.integration.tracing.running import Running, serving, settings_of
+from tests.integration.tracing.running import Running, serving, settings_of, working
 from tests.services import private
 from tests.stand_ins.collector import Collector, Span
+from tools.services import addresses
 from tools.services.jaeger import Jaeger
 from tools.services.otel_collector import OtelCollector
 
@@ -32,9 +35,14 @@ class Shown(Running):
             while True:
                 told = await asyncio.to_thread(self.jaeger.trace, trace_id)
                 spans = [span_of(one) for one in sorted(told, key=itemgetter("startTime"))]
-                if sum(span.name == name for span in spans) >= number:
+                if sum(span.name == name for span in spans) >= number and _are_together(spans):
                     return spans
                 await asyncio.sleep(0.1)
+
+
+def _are_together(spans: Sequence[Span]) -> bool:
+    """Several processes tell of a trace, each in its own time: no more than the caller's own span is missing."""
+    return len({span.parent_id for span in spans} - {span.span_id for span in spans}) <= 1
 
 
 def span_of(told: dict[str, Any]) -> Span:
@@ -74,15 +82,20 @@ def between(jaeger: Jaeger) -> Iterator[OtelCollector]:
 class ShownByJaeger(TracingContract):
     """The same cases, read from there."""
 
+    chosen: Mapping[str, str] = MappingProxyType({})
+
     @pytest.fixture
-    def endpoint(self) -> str:
-        raise NotImplementedError
+    def endpoint(self, jaeger: Jaeger) -> str:
+        return jaeger.address
 
     @pytest.fixture
     def settings(
         self, tmp_path: Path, prefix: str, collector: Collector, mail: SmtpServer, endpoint: str
-    ) -> dict[str, str]:
-        return settings_of(tmp_path, prefix, collector, mail, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+    ) -> Iterator[dict[str, str]]:
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **self.chosen}
+        settings = settings_of(tmp_path, prefix, collector, mail, **told)
+        with working(tmp_path, settings) if self.chosen.get("CROSSDOCK_TASK_QUEUE") == "celery" else nullcontext():
+            yield settings
 
     @pytest.fixture
     async def service(
@@ -95,12 +108,38 @@ class ShownByJaeger(TracingContract):
 
 
 class TestJaegerTracing(ShownByJaeger):
-    @pytest.fixture
-    def endpoint(self, jaeger: Jaeger) -> str:
-        return jaeger.address
+    """On the memory broker and background tasks."""
 
 
 class TestCollectorTracing(ShownByJaeger):
     @pytest.fixture
     def endpoint(self, between: OtelCollector) -> str:
         return between.address
+
+
+@pytest.mark.usefixtures("on_kafka")
+class TestJaegerKafkaTracing(ShownByJaeger):
+    chosen = MappingProxyType({"CROSSDOCK_EVENT_BROKER": "kafka"})
+
+
+@pytest.mark.usefixtures("on_rabbitmq")
+class TestJaegerRabbitMqTracing(ShownByJaeger):
+    chosen = MappingProxyType({"CROSSDOCK_EVENT_BROKER": "rabbitmq"})
+
+
+@pytest.mark.usefixtures("on_kafka", "redis_url")
+class TestJaegerCeleryOnRedisTracing(ShownByJaeger):
+    chosen = MappingProxyType(
+        {"CROSSDOCK_EVENT_BROKER": "kafka", "CROSSDOCK_TASK_QUEUE": "celery", "CELERY_BROKER_URL": addresses.REDIS}
+    )
+
+
+@pytest.mark.usefixtures("on_rabbitmq", "redis_url")
+class TestJaegerCeleryOnRabbitMqTracing(ShownByJaeger):
+    chosen = MappingProxyType(
+        {
+            "CROSSDOCK_EVENT_BROKER": "rabbitmq",
+            "CROSSDOCK_TASK_QUEUE": "celery",
+            "CELERY_BROKER_URL": addresses.RABBITMQ,
+        }
+    )
