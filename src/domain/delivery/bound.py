@@ -47,9 +47,9 @@ class Bound:
         try:
             await awaited
         except asyncio.CancelledError as error:
-            if work.is_late and task.uncancel() <= work.was_told:
+            was_late, work.is_late = work.is_late, False
+            if was_late and task.uncancel() <= work.was_told:
                 raise TimeoutError(f"not done after {self._seconds:g} seconds") from None
-            work.is_late = False
             if is_told_to_end():
                 raise
             raise Stopped("something that it waited for was cancelled") from error

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 import pytest
 
@@ -85,3 +86,19 @@ async def test_who_is_told_to_end_when_the_time_is_over_as_well_ends() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(told_twice())
+
+
+async def test_who_was_told_to_end_before_is_still_told_so_after_work_that_hung() -> None:
+    """What is bounded may be the last that a process does: that it is to end must not be forgotten over it."""
+
+    async def last_work() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            await Bound(0).run(asyncio.Event().wait())  # type: ignore[arg-type]
+        return task.cancelling()
+
+    assert await asyncio.create_task(last_work()) == 1
