@@ -10,6 +10,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -47,19 +48,28 @@ ALWAYS: Final = (
 OF_DATADOG: Final = ("dd.trace_id", "dd.span_id", "dd.service", "dd.env", "dd.version")
 
 _DOTS: Final = re.compile(r"[^\w-]+")
-_process: Final[dict[str, object]] = {"service.name": "crossdock", "process.pid": os.getpid()}
+
+
+class _Writer:
+    """What this process says of itself on each line; never changed in place, so that what was made of it can tell."""
+
+    said: Mapping[str, object] = {"service.name": "crossdock", "process.pid": os.getpid()}
+
+
+def writer() -> Mapping[str, object]:
+    """Who writes: another object once something of it is another."""
+    return _Writer.said
 
 
 def identify(**named: str) -> None:
     """Say on each line from now on who writes it: ``version``, ``environment``, ``role``, and ``node``, its name."""
     names = {"role": "service.node.roles", "node": "service.node.name"}
-    for name, value in named.items():
-        if value:
-            _process[names.get(name, f"service.{name}")] = value
+    said = {names.get(name, f"service.{name}"): value for name, value in named.items() if value}
+    _Writer.said = {**_Writer.said, **said}
 
 
 def _of_this_process() -> None:
-    _process["process.pid"] = os.getpid()
+    _Writer.said = {**_Writer.said, "process.pid": os.getpid()}
 
 
 os.register_at_fork(after_in_child=_of_this_process)
@@ -100,7 +110,7 @@ def elastic(_: object, __: str, event: EventDict) -> EventDict:
             line[known[0]] = _cut(value) if type(value) is str else value
         elif value is not None:
             line[_label(name)] = _text(value)
-    line.update(_process)
+    line.update(_Writer.said)
     return line
 
 
@@ -113,7 +123,7 @@ def datadog(_: object, __: str, line: EventDict) -> EventDict:
         if ours in line:
             line[theirs] = str(int(line[ours][-16:], 16))
     for ours, theirs in (("name", "dd.service"), ("environment", "dd.env"), ("version", "dd.version")):
-        if (value := _process.get(f"service.{ours}")) is not None:
+        if (value := _Writer.said.get(f"service.{ours}")) is not None:
             line[theirs] = value
     return line
 

@@ -21,9 +21,11 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+from entrypoints import request_lines
 from entrypoints.log_fields import TAKEN_ALONG, about_what, datadog, elastic, identify, now
 from entrypoints.log_level import enough, set_level
 from entrypoints.redaction import Hidden, Redact, as_text
+from entrypoints.request_lines import RequestLines
 from entrypoints.settings import Settings
 from entrypoints.terminal import printable
 
@@ -57,14 +59,23 @@ def configure_logging(
         _report,
     ]
     in_addition: list[Processor] = [datadog] if format == "datadog" else []
+    redact, hidden = Redact(addresses_of=_MAILBOX), Hidden(secrets)
     rendering: list[Processor] = [
         _error,
-        Redact(addresses_of=_MAILBOX),
+        redact,
         *((elastic, *in_addition, _json) if as_json else (_readable, _console(colours=colours))),
-        Hidden(secrets),
+        hidden,
     ]
     _chain[:] = [enough, *context, *rendering]
     _Lines.out = out
+
+    def of_request(event: EventDict) -> str:
+        return _json(None, "info", elastic(None, "info", redact(None, "info", event)))
+
+    # The ids that Datadog wants are made of those of the trace, so there the chain does it.
+    quickly = as_json and format != "datadog"
+    lines = RequestLines(_chain, render=of_request, hidden=hidden.text, write=_Lines().write)
+    request_lines.use(lines if quickly else None)
     structlog.configure(
         processors=_chain,
         # The level is looked at for each line (`enough`), since it can be changed while the process works.

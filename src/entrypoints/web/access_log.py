@@ -3,13 +3,14 @@
 import structlog
 from starlette.types import Scope
 
+from entrypoints import request_lines
 from entrypoints.web.errors import PROBLEM, path_of
 
 PATH_MOST = 200
 _SILENT = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds by machines
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-_log = structlog.get_logger("crossdock.access")
+_log = structlog.get_logger(request_lines.LOGGER)
 
 
 def route_of(scope: Scope) -> str | None:
@@ -33,11 +34,14 @@ def log_access(scope: Scope, status: int, seconds: float) -> None:
     route = route_of(scope)
     if route in _SILENT:
         return
-    problem = scope.get(PROBLEM)
+    method, problem = method_of(scope), scope.get(PROBLEM)
+    lines = request_lines.chosen()
+    if lines is not None and route is not None and lines.tell(method, route, status, problem, seconds):
+        return
     told = {} if problem is None else {"problem": problem}
     _log.info(
         "request",
-        method=method_of(scope),
+        method=method,
         path=route or path_of(scope)[:PATH_MOST],
         status=status,
         duration_ms=round(seconds * 1000, 3),
