@@ -414,7 +414,7 @@ def _tracing(telemetry: "Telemetry | None") -> Any:
         return None
     from adapters.tracing.opentelemetry.spans import Spans
 
-    return Spans(telemetry.tracer_provider)
+    return Spans(telemetry.tracer_provider, ratio=telemetry.ratio)
 
 
 def _traced_persistence(persistence: Persistence, settings: Settings, tracing: Any) -> Persistence:

@@ -40,6 +40,7 @@ class Telemetry:
         exporter = OTLPSpanExporter(
             url, certificate_file=None if chosen.ca_file is None else str(chosen.ca_file), headers=chosen.header_values
         )
+        self.ratio = TraceIdRatioBased(chosen.sampler_ratio) if chosen.sampler.endswith("traceidratio") else None
         self.tracer_provider = TracerProvider(
             sampler(chosen.sampler, chosen.sampler_ratio),
             self.resource,

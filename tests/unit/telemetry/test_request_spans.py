@@ -112,16 +112,21 @@ async def test_of_those_that_begin_a_trace_some_are_told_whole_and_the_others_no
     assert_whole(told)
 
 
-def test_a_trace_has_the_id_that_was_decided_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = iter([1, (1 << 64) - 1, 2])
+@pytest.mark.parametrize("ratio", [None, TraceIdRatioBased(0.5)], ids=["asked", "compared"])
+def test_a_trace_has_the_id_that_was_decided_on(
+    monkeypatch: pytest.MonkeyPatch, ratio: TraceIdRatioBased | None
+) -> None:
+    """Whether the sampler is asked, or the id compared with what it would say."""
+    chosen = [1, (1 << 64) - 1, 2, 1 << 63, (1 << 63) - 1]
+    ids = iter(chosen)
     monkeypatch.setattr(RandomIdGenerator, "generate_trace_id", lambda _: next(ids))
-    spans = Spans(TracerProvider(ParentBased(TraceIdRatioBased(0.5)), shutdown_on_exit=False))
+    spans = Spans(TracerProvider(ParentBased(TraceIdRatioBased(0.5)), shutdown_on_exit=False), ratio=ratio)
 
-    begun = [spans.of_request("GET", None) for _ in range(3)]
+    begun = [spans.of_request("GET", None) for _ in range(5)]
 
-    assert [place and place.trace_id for place, _ in begun] == [f"{1:032x}", f"{(1 << 64) - 1:032x}", f"{2:032x}"]
-    assert [place and place.is_sampled for place, _ in begun] == [True, False, True]
-    assert [span is not None for _, span in begun] == [True, False, True]
+    assert [place and place.trace_id for place, _ in begun] == [f"{each:032x}" for each in chosen]
+    assert [place and place.is_sampled for place, _ in begun] == [True, False, True, False, True]
+    assert [span is not None for _, span in begun] == [True, False, True, False, True]
 
 
 async def test_what_is_told_of_a_batch_does_not_hang_on_what_is_not(collector: Collector) -> None:

@@ -138,3 +138,17 @@ def test_the_sdk_is_not_even_imported_until_there_is_something_to_tell() -> None
     )
 
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sampler", "ratio"),
+    [("parentbased_traceidratio", 0.25), ("traceidratio", 0.25), ("always_off", None), ("parentbased_always_on", None)],
+)
+async def test_the_ratio_of_traces_is_known_where_the_sampler_goes_by_it(sampler: str, ratio: float | None) -> None:
+    """Whoever knows it need not ask the sampler for each request."""
+    telemetry = a_telemetry(
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_TRACES_SAMPLER=sampler, OTEL_TRACES_SAMPLER_ARG="0.25"
+    )
+    await telemetry.stop()
+
+    assert (telemetry.ratio and telemetry.ratio.rate) == ratio

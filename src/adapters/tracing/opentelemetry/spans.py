@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
     INVALID_SPAN,
     Link,
@@ -28,7 +28,7 @@ from ports.trace_context import TraceContext, current, following
 Attributes: TypeAlias = Mapping[str, str | int]
 
 _NOWHERE: Final = Context()
-_UNTOLD: Final = TraceFlags(TraceFlags.RANDOM_TRACE_ID)
+_UNTOLD: Final = f"{TraceFlags.RANDOM_TRACE_ID:02x}"
 _NO_SPAN: Final = nullcontext(INVALID_SPAN)  # takes what it is told, and forgets it
 
 
@@ -38,12 +38,15 @@ class Spans:
     Their attributes are names, ids and numbers. What fails is told by the kind of its error alone: the words of errors
     may hold what is nobody's business. Of a trace that nobody wants told, which is most of them where traffic is heavy,
     no spans are made at all: what is done for it stays at the place where that was decided.
+
+    ``ratio`` is what the provider's sampler asks about the first span of a trace, where it asks for nothing but its id.
     """
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: TracerProvider, *, ratio: TraceIdRatioBased | None = None) -> None:
         self._ids = provider.id_generator = _Ids()  # before the tracer, which keeps it
         self._sampler = provider.sampler
         self._tracer = provider.get_tracer("crossdock", version("crossdock"))
+        self._bound = None if ratio is None else ratio.bound
         self._does_as_the_parent = isinstance(provider.sampler, ParentBased)
 
     def tells(self, below: TraceContext | None) -> bool:
@@ -79,12 +82,17 @@ class Spans:
             return below, None
         if below is None:
             self._ids.chosen = trace_id = self._ids.generate_trace_id()
-            if self._sampler.should_sample(_NOWHERE, trace_id, name, SpanKind.SERVER).decision is Decision.DROP:
+            if self._drops(trace_id, name):
                 # What the tracer would say too, only that it takes five times as long.
                 self._ids.chosen = None
-                return TraceContext(f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-{_UNTOLD:02x}"), None
+                return TraceContext(f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-{_UNTOLD}"), None
         span = self.begin(name, SpanKind.SERVER, {}, below=below)
         return place_of(span), span if span.is_recording() else None
+
+    def _drops(self, trace_id: int, name: str) -> bool:
+        if self._bound is not None:  # a comparison, which the sampler wraps into three objects
+            return trace_id & TraceIdRatioBased.TRACE_ID_LIMIT >= self._bound
+        return self._sampler.should_sample(_NOWHERE, trace_id, name, SpanKind.SERVER).decision is Decision.DROP
 
 
 class _Ids(RandomIdGenerator):
