@@ -28,15 +28,18 @@ class CallerWindows:
     def of(self, caller: str) -> MovingWindow:
         """The window of this caller."""
         window = self._windows.get(caller)
-        if window is not None:
-            self._windows.move_to_end(caller)
-            return window
-        if len(self._windows) >= self._callers:
-            self._windows.popitem(last=False)
-        window = self._windows[caller] = MovingWindow(self._count, self._seconds, exact_most=EXACT_MOST)
+        if window is None:
+            return self._begin(caller)
+        self._windows.move_to_end(caller)
         return window
 
     def take(self, caller: str, now: float) -> Standing:
         """Count one for this caller at this moment, if there is room."""
-        wait, left, more = self.of(caller).take(now)
-        return Standing(wait, left, more)
+        # As `_make` does it, without its checks: one is made for each request.
+        return tuple.__new__(Standing, self.of(caller).take(now))  # from a tuple it is made without a call of Python's
+
+    def _begin(self, caller: str) -> MovingWindow:
+        if len(self._windows) >= self._callers:
+            self._windows.popitem(last=False)
+        window = self._windows[caller] = MovingWindow(self._count, self._seconds, exact_most=EXACT_MOST)
+        return window

@@ -51,22 +51,30 @@ class MovingWindow:
     def take(self, now: float) -> tuple[float, int, float]:
         """Count one if there is room: seconds to wait, 0 when there was; how many more; seconds until the oldest ends.
 
-        The same as the others one after the other, in one go: it is asked for with each request.
+        The same as the others one after the other, in as few steps as can be: it is asked for with each request.
         """
-        if self.used(now) >= self._count:
+        grants = self._grants
+        if grants and grants[0][0] <= now:
+            self.used(now)
+        if self._used >= self._count:
             wait = self.wait(now)
             return wait, 0, wait
-        self.add(now)
-        return 0.0, self._count - self._used, self._grants[0][0] - now
+        self._grant(now)
+        return 0.0, self._count - self._used, grants[0][0] - now
 
     def add(self, now: float) -> None:
         """Count one, whether there is room or not."""
         self.used(now)  # forgets what is past: some windows are only added to, for as long as an outage lasts
-        at = math.ceil(now / self._grain) * self._grain if self._grain else now
-        end = at + self._seconds
-        if self._grants and self._grants[-1][0] >= end:
-            end, number = self._grants.pop()
-            self._grants.append((end, number + 1))
+        self._grant(now)
+
+    def _grant(self, now: float) -> None:
+        grants = self._grants
+        end = now + self._seconds
+        if grants and grants[-1][0] >= end:
+            end, number = grants.pop()
+            grants.append((end, number + 1))
         else:
-            self._grants.append((end, 1))
+            if self._grain:
+                end = math.ceil(now / self._grain) * self._grain + self._seconds
+            grants.append((end, 1))
         self._used += 1
