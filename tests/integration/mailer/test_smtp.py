@@ -17,6 +17,7 @@ from tests.builders import a_mail
 from tests.certificates import Authority
 from tests.clock import ManualClock
 from tests.contracts.mailer import MailerContract
+from tests.hurried import hurried
 from tests.integration.mailer.smtp_server import PASSWORD, USER, SmtpServer, Stage, answers, hangs
 
 SENDER = "Crossdock <post@crossdock.example>"
@@ -168,12 +169,12 @@ async def test_a_connection_that_the_server_ends_with_words_is_replaced(server: 
 
 
 async def test_a_connection_that_does_not_answer_any_more_is_replaced(server: SmtpServer) -> None:
-    mailer = a_mailer(server, step_seconds=0.2)
+    mailer = a_mailer(server)
     await mailer.start()
     await mailer.send(a_mail())
     server.next(Stage.MAIL, hangs)
 
-    await mailer.send(a_mail())
+    await hurried(mailer.send(a_mail()))
 
     assert (len(server.received), server.connections) == (2, 2)
     await mailer.stop()

@@ -14,6 +14,7 @@ from adapters.mailer.smtp import SmtpMailer
 from ports.errors import PortError, Rejected, Unavailable
 from tests.builders import a_mail
 from tests.clock import ManualClock
+from tests.hurried import hurried
 from tests.integration.mailer.smtp_server import PASSWORD, USER, Script, SmtpServer, Stage, answers, cuts, hangs
 
 SENDER = "Crossdock <post@crossdock.example>"
@@ -34,7 +35,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def mailer(server: SmtpServer, clock: ManualClock) -> AsyncIterator[SmtpMailer]:
-    """Without patience, and with one connection, so that a lost one is missed at once."""
+    """With one connection, so that a lost one is missed at once."""
     mailer = SmtpMailer(
         host="127.0.0.1",
         port=server.port,
@@ -43,8 +44,6 @@ async def mailer(server: SmtpServer, clock: ManualClock) -> AsyncIterator[SmtpMa
         username=USER,
         password=PASSWORD,
         connections=1,
-        deadline=0.4,
-        step_seconds=0.2,
     )
     await mailer.start()
     yield mailer
@@ -66,7 +65,7 @@ async def test_a_server_that_goes_silent_or_away_is_unavailable(
 ) -> None:
     server.always(stage, script)
 
-    assert await outcome(mailer) is Unavailable
+    assert await hurried(outcome(mailer)) is Unavailable
 
     await server.nobody_is_connected()
     server.behave()
@@ -108,7 +107,7 @@ async def test_an_answer_without_meaning_is_unavailable(
 ) -> None:
     server.always(stage, answers(*lines))
 
-    assert await outcome(mailer) is Unavailable
+    assert await hurried(outcome(mailer)) is Unavailable
 
     server.behave()
     assert await outcome(mailer) is None
@@ -167,7 +166,7 @@ async def test_those_who_wait_for_a_connection_wait_no_longer_than_the_others(
 ) -> None:
     server.always(Stage.CONTENT, hangs)
 
-    outcomes = await asyncio.gather(*(outcome(mailer) for _ in range(20)))
+    outcomes = await hurried(asyncio.gather(*(outcome(mailer) for _ in range(20))))
 
     assert outcomes == [Unavailable] * 20
     assert server.most_open == 1
@@ -197,7 +196,7 @@ async def test_no_error_shows_the_password_even_when_the_server_repeats_it(
             server.behave()
             server.always(stage, script)
             with pytest.raises(PortError) as caught:
-                await mailer.send(a_mail())
+                await hurried(mailer.send(a_mail()))
             told.append("".join(traceback.format_exception(caught.value)))
             assert caught.value.__cause__ is not None
             await clock.advance(60)  # past the rest after a refused login

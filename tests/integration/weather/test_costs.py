@@ -16,6 +16,7 @@ from domain.model.weather import City
 from ports.errors import PortError
 from tests.certificates import NOBODY_TRUSTED
 from tests.clock import ManualClock
+from tests.hurried import hurried
 from tests.integration.weather.greedy_child import FAT
 from tests.integration.weather.questions import QUESTIONS, Question
 from tests.integration.weather.waiting import until
@@ -83,16 +84,15 @@ async def test_all_faults_together_leave_nothing_behind(server: WeatherServer, c
     """Each fault meets each question three times, several at once: connections, tasks and descriptors are as before."""
     connections = 4
     tasks_before, open_before = asyncio.all_tasks(), descriptors()
-    http = HttpClient(clock, connections=connections, wait_seconds=0.1, call_seconds=0.15, tls=NOBODY_TRUSTED)
+    http = HttpClient(clock, connections=connections, tls=NOBODY_TRUSTED)
     await http.start()
 
     for fault in FAULTS:
         for question in QUESTIONS.values():
             server.always(only(question.path, FAULTS[fault]))
             weather = question.build(server.origin, http, clock)
-            outcomes = await asyncio.gather(
-                *(weather.current(City("Berlin")) for _ in range(3)), return_exceptions=True
-            )
+            three = (weather.current(City("Berlin")) for _ in range(3))
+            outcomes = await hurried(asyncio.gather(*three, return_exceptions=True))
             assert all(isinstance(outcome, PortError) for outcome in outcomes), (fault, outcomes)
     server.always(as_the_providers_do)
 
