@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
-from asyncpg import Connection  # type: ignore[import-untyped]
+from asyncpg import Connection, connect  # type: ignore[import-untyped]
 
 from adapters.persistence.sql.postgresql import PostgresqlPersistence
 from ports.deliveries import Delivery, State
@@ -50,6 +50,15 @@ async def one(opened: Open) -> PostgresqlPersistence:
 @pytest.fixture
 async def other(opened: Open) -> PostgresqlPersistence:
     return await opened()
+
+
+@pytest.fixture
+async def patient(url: str) -> AsyncIterator[Connection]:
+    """Leaves it to others to look for a deadlock: in a circle, whoever looks first is ended."""
+    settings = {"deadlock_timeout": "1min", "lock_timeout": "30s"}
+    connection = await connect(url, user="postgres", password="postgres", server_settings=settings)
+    yield connection
+    await connection.close()
 
 
 @asynccontextmanager
@@ -312,23 +321,20 @@ async def test_a_row_that_somebody_keeps_locked_holds_up_nobody_else(
     assert await stored(one, locked) == locked
 
 
-async def test_a_deadlock_is_tried_again(sql: Connection, one: PostgresqlPersistence) -> None:
-    first, second = sorted(await recorded(one, a_task(), a_task()), key=lambda row: row.id)
-    transaction = sql.transaction()
-    await transaction.start()
-    await sql.execute(LOCK_DELIVERY, second.id)
-    claiming = await waits(
-        sql, one.commit([change(row, row.claimed("me", NOON)) for row in (first, second)], seconds=10)
-    )
-    await sql.execute("SET LOCAL lock_timeout = '5s'")
+async def test_a_deadlock_is_tried_again(patient: Connection, sql: Connection, one: PostgresqlPersistence) -> None:
+    rows = sorted(await recorded(one, a_task(), a_task(), a_task()), key=lambda row: row.id)
+    first, second, third = (row.id for row in rows)
+    async with holding(patient, LOCK_DELIVERY, third):
+        async with holding(sql, LOCK_DELIVERY, second):
+            claiming = await waits(sql, one.commit([change(row, row.claimed("me", NOON)) for row in rows], seconds=30))
+            circle = await waits(sql, patient.execute(LOCK_DELIVERY, first))
+        # What claims goes on to the third now, and closes the circle: the server ends it, and not who is patient.
 
-    try:
-        await sql.execute(LOCK_DELIVERY, first.id)  # in a circle now: the server ends one of the two
-    finally:
-        await transaction.rollback()
+        await circle
 
+        assert not claiming.done()
     await claiming
-    assert {(await stored(one, row)).holder for row in (first, second)} == {"me"}
+    assert {(await stored(one, row)).holder for row in rows} == {"me"}
 
 
 async def test_a_position_is_never_given_twice(one: PostgresqlPersistence) -> None:
