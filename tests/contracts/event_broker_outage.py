@@ -181,7 +181,7 @@ class EventBrokerOutageContract(EventBrokerCases):
         messages = self.two_of_one_subject(topic)
         await self.confirmed_at_last(broker, *messages)
         async with self.member(broker, group, topic) as member:
-            await self.in_hand(member, 2)
+            await self.in_hand(member, 1)
             await self.take_away(broker)
             await self.bring_back(broker)
 

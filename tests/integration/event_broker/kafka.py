@@ -51,6 +51,10 @@ async def delete_topics(servers: str, prefix: str) -> None:
     async with an_admin(servers) as admin:
         if topics := [topic for topic in await admin.list_topics() if topic.startswith(prefix)]:
             await admin.delete_topics(topics)
+            # The controller answers; the broker goes on taking records until it has heard of it.
+            async with asyncio.timeout(PATIENCE):
+                while any(row["partitions"] for row in await admin.describe_topics(topics)):
+                    await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

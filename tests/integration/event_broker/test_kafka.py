@@ -384,9 +384,8 @@ async def test_a_batch_in_hand_is_finished_before_its_partition_goes_to_another(
     first = broker.subscribe(["order_events"], "crossdock")
     messages = [a_message(topic="order_events") for _ in range(40)]
     await broker.publish(messages)
-    batches: list[Batch] = []
-    while sum(len(batch.messages) for batch in batches) < 40:
-        batches += await first.receive(limit=100)
+    batches = list(await first.receive(limit=100))
+    in_hand = by_id(in_order(batches)).keys()
 
     second = broker.subscribe(["order_events"], "crossdock")
     await asyncio.sleep(2)  # until the first has heard that another has come
@@ -394,16 +393,17 @@ async def test_a_batch_in_hand_is_finished_before_its_partition_goes_to_another(
 
     later = [a_message(topic="order_events") for _ in range(40)]
     await broker.publish(later)
+    wanted = by_id(messages + later).keys() - in_hand
     seen: list[Message] = []
     async with asyncio.timeout(60):
-        while not by_id(later).keys() <= by_id(seen).keys():
+        while not wanted <= by_id(seen).keys():
             for member in (first, second):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.2):
                         batches = list(await member.receive(limit=100))
                         await member.acknowledge(batches)
                         seen += in_order(batches)
-    assert by_id(seen).keys() == by_id(later).keys()
+    assert by_id(seen).keys() == wanted
 
 
 async def test_a_slow_handler_keeps_its_partition(broker: KafkaEventBroker) -> None:
@@ -443,7 +443,7 @@ async def test_what_is_acknowledged_at_one_moment_is_committed_together(broker: 
     member = broker.subscribe(["order_events"], "crossdock")
     await broker.publish([a_message(topic="order_events") for _ in range(100)])
     batches: list[Batch] = []
-    while len(in_order(batches)) < 100:
+    while len(batches) < 4:  # one of each partition, of as much as has come by then
         batches += await member.receive(limit=100)
     consumer = member._membership and member._membership._consumer
     assert consumer is not None
@@ -459,7 +459,7 @@ async def test_what_is_acknowledged_at_one_moment_is_committed_together(broker: 
     await asyncio.gather(*(member.acknowledge([batch]) for batch in batches))
 
     assert len(commits) == 1
-    assert await broker.backlog(["order_events"], "crossdock") == 0
+    assert await broker.backlog(["order_events"], "crossdock") == 100 - len(in_order(batches))
 
 
 async def test_the_next_batch_does_not_wait_for_the_commit_of_the_one_before(broker: KafkaEventBroker) -> None:

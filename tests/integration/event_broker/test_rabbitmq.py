@@ -511,7 +511,9 @@ async def test_what_was_brought_and_not_handed_out_comes_in_order_to_who_is_next
     subject = subject_in(0)
     messages = await published(broker, *(a_message(topic="t", subject=subject) for _ in range(PREFETCH + 50)))
     first = broker.subscribe(["t"], GROUP)
-    assert in_order(await first.receive(limit=10)) == messages[:10]
+    taken = in_order(await first.receive(limit=10))
+    assert taken == messages[: len(taken)]
+    await until(lambda: first.unacknowledged(["t"]) == PREFETCH)
     async with environment.started(shares=lambda _: environment.shares("apart")) as second:
         member = second.subscribe(["t"], GROUP)
         waiting = asyncio.create_task(received(member, len(messages)))
@@ -528,13 +530,14 @@ async def test_what_was_brought_and_not_handed_out_comes_in_order_to_who_is_next
 async def test_what_stays_in_hand_too_long_goes_back_and_comes_again_only_when_it_is_given_up(
     broker: RabbitMqEventBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscription, "IN_HAND_SECONDS", 0.5)
     subject = subject_in(0)
     first, second = await published(broker, *(a_message(topic="t", subject=subject) for _ in range(2)))
     member = broker.subscribe(["t"], GROUP)
     batches = await member.receive(limit=1)
     assert in_order(batches) == [first]
-    assert member.unacknowledged(["t"]) == 2
+    await until(lambda: member.unacknowledged(["t"]) == 2)
+
+    monkeypatch.setattr(subscription, "IN_HAND_SECONDS", 0.5)
 
     await until(lambda: member.unacknowledged(["t"]) == 0)
 
