@@ -1,6 +1,6 @@
 """The contract of event brokers catches each liar, by a case that an honest broker passes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
@@ -9,7 +9,7 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.event_broker.memory import MemoryEventBroker
 from adapters.ids import UuidV7Ids
-from ports.event_broker import EventBroker
+from ports.event_broker import Batch, EventBroker
 from ports.message import Message
 from tests.builders import an_id
 from tests.contracts.event_broker import EventBrokerCases, EventBrokerContract
@@ -135,6 +135,14 @@ class ImpatientOutage(Outage):
     patience = at_once = in_time = 0.1
 
 
+class Sparing(zoo.LyingEventBroker):
+    """Honest too: it gives a partition's messages one by one, as a slow network brings them."""
+
+    class member(zoo.LyingMember):  # noqa: N801 - it is the class of this one's members
+        async def receive(self, *, limit: int) -> Sequence[Batch]:
+            return await super().receive(limit=min(limit, 1))
+
+
 def an_honest_broker() -> MemoryEventBroker:
     return MemoryEventBroker(UuidV7Ids(SystemClock()), partitions=EventBrokerCases.partitions)
 
@@ -173,6 +181,17 @@ def test_who_only_passes_on_passes_too(name: str) -> None:
         return stage(lambda: zoo.LyingEventBroker(an_honest_broker()))
 
     assert failure(case, wrapped, seconds=30) is None
+
+
+@pytest.mark.parametrize("name", sorted(set(CAUGHT.values())))
+def test_who_gives_less_at_once_passes_too(name: str) -> None:
+    """A limit is what may come at most; no case waits for all of it in one batch."""
+    case = case_of(name, Contract(), Outage())
+
+    def sparing() -> AbstractAsyncContextManager[Fixtures]:
+        return stage(lambda: Sparing(an_honest_broker()))
+
+    assert failure(case, sparing, seconds=30) is None
 
 
 def test_every_liar_is_in_the_table() -> None:
